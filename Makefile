@@ -1,0 +1,52 @@
+# Contents (make help prints it with a word on each):
+#
+#   to try it        demo  django-helpdesk
+#   to work on it    test  bench  build  setup
+#   to ship it       docker
+#
+# Each target first installs what is missing: see scripts/setup.
+
+.PHONY: help demo django-helpdesk test bench build setup docker
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- To try it
+
+demo: ## the widget, an app behind the proxy and the login between them, on this machine
+	@scripts/setup build
+	cargo run --release --locked -- demo
+
+django-helpdesk: ## the example: a Django help desk behind the proxy
+	@scripts/setup helpdesk
+	cargo build --release --locked
+	examples/django-helpdesk/run
+
+# ---- To work on it
+
+test: setup ## everything CI checks: format, lints, dependencies, tests
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	scripts/deny
+	@# Last, so that the totals end the output.
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --no-fail-fast; \
+	else \
+		set -x; cargo test --locked --no-fail-fast; \
+	fi
+
+bench: ## the benchmarks; the numbers mean something only on a machine at rest
+	@scripts/setup build
+	cargo bench --locked
+
+build: ## the binary, target/release/vestibule
+	@scripts/setup build
+	cargo build --release --locked
+
+setup: ## install what the tests need, without running them
+	@scripts/setup test
+
+# ---- To ship it
+
+docker: ## the image vestibule:latest
+	docker build -t vestibule .

@@ -1,0 +1,89 @@
+//! Credentials already verified, so that the next request need not do it again.
+//!
+//! Keyed by the whole credential and the set of tenants it was verified for, compared in full: a hash alone would let one
+//! caller be another. Bounded; what can change (time, key dates, revocation, roles) is checked again by the
+//! [`Gate`](crate::gate) on each hit, and a new configuration starts with an empty cache.
+
+use std::sync::Arc;
+
+use quick_cache::{Equivalent, sync::Cache};
+
+use crate::{
+    identity::{Identity, Verified},
+    session::Session,
+    tenant::Tenant,
+    token::Claims,
+};
+
+/// What a credential was found to be.
+pub struct Proof {
+    pub tenant: Arc<Tenant>,
+    pub kind: ProofKind,
+}
+
+/// The two ways of proving who is calling.
+pub enum ProofKind {
+    Token(Verified<Claims>),
+    Session(Verified<Session>),
+}
+
+impl Proof {
+    /// Who is calling: nothing after this asks how they came.
+    pub fn identity(&self) -> &Identity {
+        match &self.kind {
+            ProofKind::Token(claims) => &claims.identity,
+            ProofKind::Session(session) => &session.identity,
+        }
+    }
+}
+
+/// The most credentials held.
+const MOST: usize = 100_000;
+
+/// The cache of one configuration.
+pub struct VerifiedCache(Cache<Key, Arc<Proof>>);
+
+/// Which kind of credential a text was presented as: a token sent as a cookie is no session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Token,
+    Session,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    kind: Kind,
+    set: usize,
+    credential: Box<str>,
+}
+
+#[derive(Hash)]
+struct Wanted<'a> {
+    kind: Kind,
+    set: usize,
+    credential: &'a str,
+}
+
+impl Equivalent<Key> for Wanted<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.kind == key.kind && self.set == key.set && *self.credential == *key.credential
+    }
+}
+
+impl Default for VerifiedCache {
+    fn default() -> Self {
+        Self(Cache::new(MOST))
+    }
+}
+
+impl VerifiedCache {
+    /// The proof of a credential presented for that set of tenants.
+    pub fn find(&self, kind: Kind, set: usize, credential: &str) -> Option<Arc<Proof>> {
+        self.0.get(&Wanted { kind, set, credential })
+    }
+
+    /// Remembers a proof.
+    pub fn insert(&self, kind: Kind, set: usize, credential: &str, proof: Arc<Proof>) {
+        self.0.insert(Key { kind, set, credential: credential.into() }, proof);
+    }
+}

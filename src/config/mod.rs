@@ -1,0 +1,100 @@
+//! The configuration: what is needed to serve, made in one step from what was written, every problem told at once.
+
+mod identity;
+mod keys;
+mod reader;
+mod routes;
+mod server;
+mod tenants;
+
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    exchange::ExchangeNames,
+    limits::FailureRule,
+    route::{Route, RouteTable},
+    secret::Secret,
+    session::SessionKeys,
+    tenant::Tenants,
+};
+
+pub use identity::{Encoding, IdentityHeaders, folded};
+pub use reader::{Environment, Problem};
+pub use server::{Balance, LedgerChoice, Listen, LogFormat, ServerAddress, Upstream};
+
+use reader::{Reader, Section};
+
+/// A whole configuration, checked.
+pub struct Config {
+    pub listen: Listen,
+    pub session_keys: Vec<Secret>,
+    pub tenants: Tenants,
+    pub exchange: ExchangeNames,
+    pub identity: IdentityHeaders,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Vec<Arc<Route>>,
+    pub failures: Option<FailureRule>,
+    pub ledger: LedgerChoice,
+    pub log: LogFormat,
+}
+
+impl Config {
+    /// Loads a file, with the secrets and keys it names.
+    pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(file, &text, &|name| std::env::var(name).ok()),
+            Err(e) => Err(vec![Problem {
+                file: file.display().to_string(),
+                line: 1,
+                column: 1,
+                text: format!("cannot be read: {e}; name another with -c, or write one with `vestibule init`"),
+            }]),
+        }
+    }
+
+    /// Checks a text as if it stood in `file`, whose folder is where its relative paths start. `env` is what
+    /// `{ env = "NAME" }` finds.
+    pub fn parse(file: &Path, text: &str, env: Environment<'_>) -> Result<Self, Vec<Problem>> {
+        let reader = Reader::new(file, text, env);
+        let config = read(&reader);
+        match config {
+            Some(config) if reader.is_clean() => Ok(config),
+            _ => Err(reader.into_problems()),
+        }
+    }
+
+    /// The keys that seal sessions, one for each tenant.
+    pub fn sessions(&self) -> SessionKeys {
+        SessionKeys::new(&self.session_keys, self.tenants.iter().map(|tenant| &tenant.id))
+    }
+
+    /// The route table.
+    pub fn route_table(&self) -> RouteTable {
+        RouteTable::new(self.routes.iter().cloned())
+    }
+}
+
+fn read(reader: &Reader<'_>) -> Option<Config> {
+    let table = reader.parse();
+    if !reader.is_clean() {
+        return None;
+    }
+    let root = Section::root(reader, &table);
+    let mut session = tenants::session(&root);
+    let tenants = tenants::tenants(&root, &mut session);
+    let (upstreams, names) = server::upstreams(&root);
+    let routes = routes::routes(&root, &tenants, &names);
+    let exchange = routes::exchange(&root, &tenants);
+    Some(Config {
+        listen: server::listen(&root),
+        session_keys: session.keys,
+        exchange,
+        identity: identity::identity(&root),
+        upstreams,
+        routes,
+        failures: server::failures(&root),
+        ledger: server::ledger(&root),
+        log: server::log(&root),
+        tenants,
+    })
+}

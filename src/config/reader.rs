@@ -1,0 +1,307 @@
+//! Reads TOML with the place of every value, and collects every problem instead of stopping at the first.
+//!
+//! Not `serde`: its derive stops at the first error of a document. A [`Section`] remembers which keys were asked for; when
+//! it goes out of scope, any other key in it is reported, so that a misspelt key can never be silence.
+
+use std::{cell::RefCell, fmt, path::Path};
+
+use jiff::Timestamp;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::time::{UnixTime, parse_duration};
+
+/// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to mend it`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)
+    }
+}
+
+/// Where `{ env = "NAME" }` looks.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A document being read.
+pub struct Reader<'a> {
+    file: String,
+    text: &'a str,
+    /// Where relative paths in the file start.
+    pub folder: &'a Path,
+    pub env: Environment<'a>,
+    problems: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts on a document's text.
+    pub fn new(file: &'a Path, text: &'a str, env: Environment<'a>) -> Self {
+        Self {
+            file: file.display().to_string(),
+            text,
+            folder: file.parent().unwrap_or(Path::new("")),
+            env,
+            problems: RefCell::default(),
+        }
+    }
+
+    /// Parses the text; syntax errors become problems, all of them.
+    pub fn parse(&self) -> Spanned<DeTable<'a>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            let what = error.message().replace('\n', ", ");
+            self.report(error.span().map_or(0, |span| span.start), format!("{what}; the file is not TOML here"));
+        }
+        table
+    }
+
+    /// Notes a problem at a byte of the text.
+    pub fn report(&self, at: usize, text: impl Into<String>) {
+        self.problems.borrow_mut().push((at, text.into()));
+    }
+
+    /// Whether there is nothing to complain of so far.
+    pub fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
+    /// All problems, in the order of the file.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort();
+        problems.dedup();
+        let place = |at: usize| {
+            let before = self.text.get(..at).unwrap_or(self.text);
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        };
+        let problem = |(at, text)| {
+            let (line, column) = place(at);
+            Problem { file: self.file.clone(), line, column, text }
+        };
+        problems.into_iter().map(problem).collect()
+    }
+}
+
+/// A value with its place.
+#[derive(Clone, Copy)]
+pub struct Placed<T> {
+    pub value: T,
+    pub at: usize,
+}
+
+/// A table being read.
+pub struct Section<'r> {
+    pub reader: &'r Reader<'r>,
+    /// As in messages: `tenants.ten_acme`.
+    pub name: String,
+    table: &'r DeTable<'r>,
+    /// Where it stands.
+    pub at: usize,
+    known: RefCell<Vec<&'static str>>,
+}
+
+impl<'r> Section<'r> {
+    /// The whole document.
+    pub fn root(reader: &'r Reader<'r>, table: &'r Spanned<DeTable<'r>>) -> Self {
+        Self { reader, name: String::new(), table: table.get_ref(), at: 0, known: RefCell::default() }
+    }
+
+    fn inner(&self, name: String, table: &'r DeTable<'r>, at: usize) -> Self {
+        Self { reader: self.reader, name, table, at, known: RefCell::default() }
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    fn value(&self, key: &'static str) -> Option<&'r Spanned<DeValue<'r>>> {
+        self.known.borrow_mut().push(key);
+        self.table.get(key)
+    }
+
+    /// Notes a problem at the value of `key`, or at the section where it has none.
+    pub fn problem(&self, key: &str, text: impl Into<String>) {
+        let at = self.table.get(key).map_or(self.at, |value| value.span().start);
+        self.reader.report(at, text);
+    }
+
+    fn read<T>(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        read: impl Fn(&'r DeValue<'r>) -> Option<T>,
+    ) -> Option<Placed<T>> {
+        let value = self.value(key)?;
+        let at = value.span().start;
+        let found = read(value.get_ref());
+        if found.is_none() {
+            self.reader.report(at, format!("{} is not {wanted}", self.path(key)));
+        }
+        found.map(|value| Placed { value, at })
+    }
+
+    /// A string.
+    pub fn text(&self, key: &'static str) -> Option<Placed<&'r str>> {
+        self.read(key, "a string; put it in quotes", DeValue::as_str)
+    }
+
+    /// A string that `parse` understands; `wanted` names what it should be, with an example.
+    pub fn parsed<T>(&self, key: &'static str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        Some(self.read(key, wanted, |value| parse(value.as_str()?))?.value)
+    }
+
+    /// A duration.
+    pub fn duration(&self, key: &'static str) -> Option<std::time::Duration> {
+        self.parsed(key, "a duration; write \"10s\", \"5m\", \"12h\" or \"30d\"", parse_duration)
+    }
+
+    /// A number of bytes.
+    pub fn size(&self, key: &'static str) -> Option<u64> {
+        self.parsed(key, "a size; write \"32KiB\" or \"25MiB\"", parse_size)
+    }
+
+    /// A boolean.
+    pub fn flag(&self, key: &'static str) -> Option<bool> {
+        Some(self.read(key, "true or false", DeValue::as_bool)?.value)
+    }
+
+    /// A whole number of at least `least`.
+    pub fn whole(&self, key: &'static str, least: u64) -> Option<u64> {
+        let wanted = format!("a whole number of at least {least}");
+        let read = |value: &DeValue<'_>| {
+            let number = value.as_integer()?;
+            u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| *number >= least)
+        };
+        Some(self.read(key, &wanted, read)?.value)
+    }
+
+    /// A date and time with an offset.
+    pub fn moment(&self, key: &'static str) -> Option<UnixTime> {
+        let read = |value: &DeValue<'_>| {
+            let text = value.as_datetime()?.to_string();
+            text.parse::<Timestamp>().ok().map(|at| UnixTime(at.as_second()))
+        };
+        Some(self.read(key, "a date; write 2026-12-01T00:00:00Z, without quotes", read)?.value)
+    }
+
+    /// One of a closed list of names.
+    pub fn choice<T: Copy>(&self, key: &'static str, names: &[(&str, T)]) -> Option<T> {
+        let given = self.text(key)?;
+        let found = names.iter().find(|(name, _)| *name == given.value);
+        if found.is_none() {
+            let all = names.iter().map(|(name, _)| *name);
+            self.reader.report(given.at, format!("{} is not {:?}{}", self.path(key), given.value, instead(given.value, all)));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A list of strings.
+    pub fn texts(&self, key: &'static str) -> Option<Vec<Placed<&'r str>>> {
+        let list = self.read(key, "a list; write [\"…\"]", DeValue::as_array)?.value;
+        let mut texts = Vec::new();
+        for item in list {
+            let at = item.span().start;
+            match item.get_ref().as_str() {
+                Some(value) => texts.push(Placed { value, at }),
+                None => self.reader.report(at, format!("an item of {} is not a string; put it in quotes", self.path(key))),
+            }
+        }
+        Some(texts)
+    }
+
+    /// A table.
+    pub fn section(&self, key: &'static str) -> Option<Section<'r>> {
+        let table = self.read(key, "a table", DeValue::as_table)?;
+        Some(self.inner(self.path(key), table.value, table.at))
+    }
+
+    /// A list of tables.
+    pub fn sections(&self, key: &'static str) -> Vec<Section<'r>> {
+        let Some(list) = self.read(key, "a list of tables", DeValue::as_array) else { return Vec::new() };
+        let mut sections = Vec::new();
+        for (number, item) in list.value.iter().enumerate() {
+            let at = item.span().start;
+            match item.get_ref().as_table() {
+                Some(table) => sections.push(self.inner(format!("{}[{number}]", self.path(key)), table, at)),
+                None => self.reader.report(at, format!("an item of {} is not a table", self.path(key))),
+            }
+        }
+        sections
+    }
+
+    /// A table of tables with names of the operator's choosing.
+    pub fn named(&self, key: &'static str) -> Vec<(Placed<&'r str>, Section<'r>)> {
+        let Some(tables) = self.read(key, "a table of tables", DeValue::as_table) else { return Vec::new() };
+        let mut sections = Vec::new();
+        for (name, item) in tables.value {
+            let at = name.span().start;
+            match item.get_ref().as_table() {
+                Some(table) => {
+                    let section = self.inner(format!("{}.{}", self.path(key), name.get_ref()), table, at);
+                    sections.push((Placed { value: name.get_ref().as_ref(), at }, section));
+                }
+                None => self.reader.report(at, format!("{}.{} is not a table", self.path(key), name.get_ref())),
+            }
+        }
+        sections
+    }
+
+    /// Whether a key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A key of the schema that this version does not act on: refused, because ignoring it would be a promise broken.
+    pub fn not_yet(&self, key: &'static str) {
+        if self.value(key).is_some() {
+            self.problem(key, format!("{} is not yet supported; remove it", self.path(key)));
+        }
+    }
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        let known = self.known.borrow();
+        for key in self.table.keys() {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                let at = key.span().start;
+                self.reader.report(at, format!("{} is no key{}", self.path(name), instead(name, known.iter().copied())));
+            }
+        }
+    }
+}
+
+/// `; did you mean …` the nearest name, else `; use one of` all.
+pub fn instead<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let distance = |name: &&&str| strsim::damerau_levenshtein(&given.to_ascii_lowercase(), &name.to_ascii_lowercase());
+    match names.iter().min_by_key(distance) {
+        Some(near) if distance(&near) <= 1 + given.len() / 3 => format!("; did you mean {near:?}?"),
+        Some(_) => format!("; use one of {}", names.join(", ")),
+        None => "; remove it".into(),
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}

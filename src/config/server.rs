@@ -1,0 +1,201 @@
+//! `[listen]`, `[ledger]`, `[upstreams]`, `[limits]` and `[log]`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::reader::{Placed, Section};
+use crate::limits::FailureRule;
+
+/// `[listen]`.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Health endpoints; loopback only.
+    pub admin: Option<SocketAddr>,
+    /// 0: one per core.
+    pub threads: usize,
+    pub trusted_proxies: Vec<IpNet>,
+    pub idle_timeout: Duration,
+    pub max_header_bytes: usize,
+    pub shutdown_grace: Duration,
+}
+
+/// `[ledger]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerChoice {
+    /// Forgets on restart; holds so many entries.
+    Memory { most: usize },
+}
+
+/// `[upstreams.…]`: an app.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: String,
+    pub servers: Vec<ServerAddress>,
+    pub balance: Balance,
+    /// The Host to send; `None` preserves the client's.
+    pub host: Option<String>,
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+}
+
+/// Where a server of an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerAddress {
+    Socket(SocketAddr),
+    /// A name to resolve, and a port.
+    Name(String, u16),
+    Unix(PathBuf),
+}
+
+/// Which server gets the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    RoundRobin,
+    LeastRequests,
+}
+
+/// `[log].format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+pub fn listen(root: &Section<'_>) -> Listen {
+    let mut listen = Listen {
+        address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+        admin: None,
+        threads: 0,
+        trusted_proxies: Vec::new(),
+        idle_timeout: Duration::from_secs(60),
+        max_header_bytes: 32 << 10,
+        shutdown_grace: Duration::from_secs(20),
+    };
+    let Some(section) = root.section("listen") else { return listen };
+    let address = |text: &str| text.parse::<SocketAddr>().ok();
+    listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
+    listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
+    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        section.problem("admin", "an admin listener on any address but loopback is not yet supported; write \"127.0.0.1:9901\"");
+    }
+    for key in ["tls", "admin_token", "header_timeout", "max_connections"] {
+        section.not_yet(key);
+    }
+    listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
+    for net in section.texts("trusted_proxies").unwrap_or_default() {
+        match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => listen.trusted_proxies.push(net),
+            Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
+        }
+    }
+    listen.idle_timeout = section.duration("idle_timeout").unwrap_or(listen.idle_timeout);
+    if listen.idle_timeout.as_secs() == 0 {
+        section.problem("idle_timeout", "listen.idle_timeout is under a second; write \"60s\"");
+    }
+    listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
+    listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
+    listen
+}
+
+pub fn ledger(root: &Section<'_>) -> LedgerChoice {
+    let mut most = 1_000_000;
+    if let Some(section) = root.section("ledger") {
+        for key in ["path", "redis", "max_staleness"] {
+            section.not_yet(key);
+        }
+        if section.flag("memory") != Some(true) {
+            section.problem("memory", "the ledger in memory is the only one yet; write memory = true");
+        }
+        most = section.whole("max_entries", 1).map_or(most, to_usize);
+    }
+    LedgerChoice::Memory { most }
+}
+
+pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
+    let section = root.section("limits")?;
+    let failures = section.section("failures")?;
+    let (count, per) = (failures.whole("count", 1), failures.duration("per"));
+    if count.is_none() && !failures.has("count") || per.is_none() && !failures.has("per") {
+        section.problem("failures", "limits.failures needs both; write { count = 30, per = \"1m\" }");
+    }
+    if per.is_some_and(|per| per.as_secs() == 0) {
+        failures.problem("per", "limits.failures.per is under a second; write \"1m\"");
+    }
+    Some(FailureRule { count: u32::try_from(count?).unwrap_or(u32::MAX), per: per? })
+}
+
+pub fn log(root: &Section<'_>) -> LogFormat {
+    let Some(section) = root.section("log") else { return LogFormat::Text };
+    section.not_yet("otlp");
+    section.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or(LogFormat::Text)
+}
+
+/// The upstreams, and their names in the same order, those that are wrong included.
+pub fn upstreams(root: &Section<'_>) -> (Vec<Upstream>, Vec<String>) {
+    let (mut upstreams, mut names) = (Vec::new(), Vec::new());
+    for (name, section) in root.named("upstreams") {
+        names.push(name.value.to_owned());
+        upstreams.push(upstream(name.value, &section));
+    }
+    (upstreams, names)
+}
+
+fn upstream(name: &str, section: &Section<'_>) -> Upstream {
+    let servers: Vec<ServerAddress> =
+        section.texts("servers").unwrap_or_default().into_iter().filter_map(|text| server(section, text)).collect();
+    if servers.is_empty() {
+        section.problem("servers", format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name));
+    }
+    for key in ["tls", "health", "session_cookies"] {
+        section.not_yet(key);
+    }
+    let host = section.text("host").map(|host| host.value).filter(|host| *host != "preserve");
+    if host.is_some_and(|host| crate::head::Host::parse(host).is_none()) {
+        section.problem("host", format!("{}.host is no host; write \"preserve\" or the Host to send", section.name));
+    }
+    let balance = [("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
+    Upstream {
+        name: name.to_owned(),
+        balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
+        servers,
+        host: host.map(str::to_owned),
+        connect_timeout: section.duration("connect_timeout").unwrap_or(Duration::from_secs(2)),
+        response_timeout: section.duration("response_timeout").unwrap_or(Duration::from_secs(60)),
+    }
+}
+
+fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
+    let wrong = || {
+        let what = format!("{:?} is no server; write \"127.0.0.1:3000\", \"name:3000\" or \"unix:/path\"", text.value);
+        section.reader.report(text.at, what);
+    };
+    if let Some(path) = text.value.strip_prefix("unix:") {
+        if !path.starts_with('/') {
+            wrong();
+            return None;
+        }
+        return Some(ServerAddress::Unix(path.into()));
+    }
+    if let Ok(address) = text.value.parse() {
+        return Some(ServerAddress::Socket(address));
+    }
+    match crate::head::Host::parse(text.value) {
+        Some(host) if host.port.is_some() && !host.name.starts_with('[') => {
+            Some(ServerAddress::Name(host.name.into_owned(), host.port?))
+        }
+        _ => {
+            wrong();
+            None
+        }
+    }
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

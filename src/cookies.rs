@@ -1,0 +1,58 @@
+//! Cookies: the `Cookie` header split without touching a byte, and the `Set-Cookie` of a session.
+//!
+//! The `cookie` crate builds what we set; what came is compared as bytes, because an app's cookies need not be UTF-8 and
+//! must arrive as they were sent. HTTP/2 may split the header in crumbs (RFC 9113 section 8.2.3), so all fields are read.
+
+use cookie::{Cookie, CookieBuilder, SameSite};
+use http::{HeaderMap, header::COOKIE};
+
+use crate::tenant::{CookieRules, Transport};
+
+/// Each cookie as sent, with its name and value.
+pub struct Pair<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+    pub raw: &'a [u8],
+}
+
+/// All cookies of a request, in their order.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|field| field.as_bytes().split(|b| *b == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|raw| !raw.is_empty())
+        .map(|raw| match raw.iter().position(|b| *b == b'=') {
+            Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start(), raw },
+            None => Pair { name: b"", value: raw, raw },
+        })
+}
+
+/// The most bytes of a `Set-Cookie`, name and attributes included: what browsers store (RFC 6265bis section 5.6).
+pub const LONGEST: usize = 4096;
+
+/// A `Set-Cookie` value for a session; `None` when it would not be stored.
+pub fn set(rules: &CookieRules, value: String, lifetime: i64) -> Option<String> {
+    let cookie = build(rules, value).max_age(cookie::time::Duration::seconds(lifetime)).build().to_string();
+    (cookie.len() <= LONGEST).then_some(cookie)
+}
+
+/// A `Set-Cookie` value that clears a session.
+pub fn clear(rules: &CookieRules) -> String {
+    build(rules, String::new()).max_age(cookie::time::Duration::ZERO).build().to_string()
+}
+
+fn build(rules: &CookieRules, value: String) -> CookieBuilder<'_> {
+    Cookie::build((rules.name.as_str(), value))
+        .http_only(true)
+        .secure(rules.transport == Transport::Secure)
+        .same_site(SameSite::Lax)
+        .path("/")
+}
+
+/// The name a `Set-Cookie` of the app would store under, as browsers cut it out.
+pub fn name_set_by(set_cookie: &[u8]) -> &[u8] {
+    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
+    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+}

@@ -1,0 +1,102 @@
+//! What a request presents to say who is calling: at most one of a kind, the first kind present counts.
+//!
+//! `Authorization: Bearer` (RFC 6750 section 2.1), else the route's `bearer_param`, else a WebSocket subprotocol
+//! `bearer.<token>`, else the session cookie. A bad one never falls through to the next: that would let a client choose.
+
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use thiserror::Error;
+
+use crate::{cookies, head::Head, query, tenant::Candidates};
+
+/// A credential, unverified.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Credential<'a> {
+    Token(Cow<'a, str>),
+    Session(Sealed<'a>),
+}
+
+/// A session cookie, unopened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed<'a> {
+    pub cookie: &'a str,
+    pub value: &'a str,
+}
+
+/// Why what was presented is no credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CredentialError {
+    #[error("more than one {0}")]
+    Ambiguous(&'static str),
+    #[error("bearer is not one token after one space")]
+    Malformed,
+}
+
+impl<'a> Credential<'a> {
+    /// What a request presents; `None` when it presents nothing.
+    pub fn presented(
+        head: &Head<'a>,
+        bearer_param: Option<&'a str>,
+        candidates: &Candidates,
+    ) -> Result<Option<Self>, CredentialError> {
+        if let Some(token) = bearer(head)? {
+            return Ok(Some(Self::Token(token.into())));
+        }
+        if let (Some(param), Some(query)) = (bearer_param, head.query)
+            && let Some(token) = only(query::values(query, move |name| name == param), "bearer parameter")?
+        {
+            return Ok(Some(Self::Token(token)));
+        }
+        if let Some(token) = only(subprotocol_tokens(head), "bearer subprotocol")? {
+            return Ok(Some(Self::Token(token.into())));
+        }
+        Ok(session(head, candidates)?.map(Self::Session))
+    }
+}
+
+/// The token of `Authorization: Bearer`. Another scheme is the app's own business.
+pub fn bearer<'a>(head: &Head<'a>) -> Result<Option<&'a str>, CredentialError> {
+    let Some(value) = only(head.headers.get_all(AUTHORIZATION).iter(), "Authorization header")? else {
+        return Ok(None);
+    };
+    let value = value.as_bytes();
+    let scheme = value.split(|b| *b == b' ' || *b == b'\t').next().unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    let token = value[scheme.len()..].strip_prefix(b" ").ok_or(CredentialError::Malformed)?;
+    match std::str::from_utf8(token) {
+        Ok(token) if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(token)),
+        _ => Err(CredentialError::Malformed),
+    }
+}
+
+/// The session cookie of one of the candidates.
+pub fn session<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Option<Sealed<'a>>, CredentialError> {
+    let ours = cookies::pairs(head.headers).filter_map(|pair| {
+        let cookie = std::str::from_utf8(pair.name).ok().filter(|name| candidates.has_cookie(name))?;
+        // What is not text opens as nothing, but it was presented.
+        Some(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() })
+    });
+    only(ours, "session cookie")
+}
+
+/// The prefix of a subprotocol that carries a token.
+pub const SUBPROTOCOL: &str = "bearer.";
+
+fn subprotocol_tokens<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a str> {
+    head.headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .filter_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL))
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>, what: &'static str) -> Result<Option<T>, CredentialError> {
+    match (items.next(), items.next()) {
+        (_, Some(_)) => Err(CredentialError::Ambiguous(what)),
+        (one, None) => Ok(one),
+    }
+}

@@ -1,0 +1,254 @@
+//! Denials: the closed list of refusals, and the one place where a reason becomes one.
+//!
+//! A [`Reason`] is for the log and says precisely what was wrong; a [`Denial`] is all the client is told.
+
+use std::{sync::Arc, time::Duration};
+
+use thiserror::Error;
+
+use crate::{
+    credential::CredentialError,
+    head::HeadError,
+    ledger::LedgerError,
+    route::RouteError,
+    session::SessionError,
+    tenant::Tenant,
+    token::TokenError,
+};
+
+/// What a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denial {
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TokenSpent,
+    SessionExpired,
+    SessionInvalid,
+    Revoked,
+    TenantMismatch,
+    RoleRequired,
+    OriginNotAllowed,
+    Forbidden,
+    BadRequest,
+    CredentialAmbiguous,
+    NoRoute,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    HeadersTooLarge,
+    RateLimited,
+    UpstreamUnreachable,
+    UpstreamTimeout,
+    LedgerUnavailable,
+}
+
+/// How a denial is spelled on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Spelling {
+    pub code: &'static str,
+    pub status: u16,
+    pub title: &'static str,
+    /// Whether a fresh token or a new login would help.
+    pub refresh: bool,
+}
+
+impl Denial {
+    /// Every denial.
+    pub const ALL: [Self; 21] = [
+        Self::TokenMissing,
+        Self::TokenInvalid,
+        Self::TokenExpired,
+        Self::TokenSpent,
+        Self::SessionExpired,
+        Self::SessionInvalid,
+        Self::Revoked,
+        Self::TenantMismatch,
+        Self::RoleRequired,
+        Self::OriginNotAllowed,
+        Self::Forbidden,
+        Self::BadRequest,
+        Self::CredentialAmbiguous,
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::PayloadTooLarge,
+        Self::HeadersTooLarge,
+        Self::RateLimited,
+        Self::UpstreamUnreachable,
+        Self::UpstreamTimeout,
+        Self::LedgerUnavailable,
+    ];
+
+    /// Code, status, title, and whether to refresh.
+    pub fn spelling(self) -> Spelling {
+        let (code, status, title, refresh) = match self {
+            Self::TokenMissing => ("token_missing", 401, "Authentication required", true),
+            Self::TokenInvalid => ("token_invalid", 401, "Invalid token", true),
+            Self::TokenExpired => ("token_expired", 401, "Token has expired", true),
+            Self::TokenSpent => ("token_spent", 401, "Token has already been used", true),
+            Self::SessionExpired => ("session_expired", 401, "Session has ended", true),
+            Self::SessionInvalid => ("session_invalid", 401, "Session has ended", true),
+            Self::Revoked => ("revoked", 401, "Signed out", true),
+            Self::TenantMismatch => ("tenant_mismatch", 403, "Token belongs to another tenant", false),
+            Self::RoleRequired => ("role_required", 403, "Not allowed for your role", false),
+            Self::OriginNotAllowed => ("origin_not_allowed", 403, "Origin not allowed", false),
+            Self::Forbidden => ("forbidden", 403, "Forbidden", false),
+            Self::BadRequest => ("bad_request", 400, "Bad request", false),
+            Self::CredentialAmbiguous => ("credential_ambiguous", 400, "Bad request", false),
+            Self::NoRoute => ("no_route", 404, "Nothing here", false),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "Method not allowed", false),
+            Self::PayloadTooLarge => ("payload_too_large", 413, "Payload too large", false),
+            Self::HeadersTooLarge => ("headers_too_large", 431, "Headers too large", false),
+            Self::RateLimited => ("rate_limited", 429, "Too many failures", false),
+            Self::UpstreamUnreachable => ("upstream_unreachable", 502, "The portal is not answering", false),
+            Self::UpstreamTimeout => ("upstream_timeout", 504, "The portal is not answering", false),
+            Self::LedgerUnavailable => ("ledger_unavailable", 503, "Try again shortly", false),
+        };
+        Spelling { code, status, title, refresh }
+    }
+
+    /// The `error` of `WWW-Authenticate: Bearer` (RFC 6750 section 3.1); `Some(None)` where nothing was presented and the
+    /// header carries none, `None` where there is no such header.
+    pub fn bearer_error(self) -> Option<Option<&'static str>> {
+        match self.spelling().status {
+            401 if self == Self::TokenMissing => Some(None),
+            401 => Some(Some("invalid_token")),
+            403 => Some(Some("insufficient_scope")),
+            _ => None,
+        }
+    }
+}
+
+/// Precisely why a request is refused. Never holds a token, a cookie or a header's value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    #[error("{0}")]
+    Head(#[from] HeadError),
+    #[error("header section is too large")]
+    HeadersTooLarge,
+    #[error("{0}")]
+    Route(#[from] RouteError),
+    #[error("the route denies every request")]
+    RouteDenies,
+    #[error("no tenant for this host")]
+    NoTenant,
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
+    #[error("no credential presented")]
+    NothingPresented,
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("token belongs to a tenant that is not served here")]
+    ForeignToken,
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    #[error("revoked")]
+    Revoked,
+    #[error("no role of those the route asks for")]
+    Role,
+    #[error("token was exchanged before")]
+    Spent,
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    #[error("origin is neither ours nor the tenant's")]
+    Origin,
+    #[error("another user is signed in and on_switch is reject")]
+    Switch,
+    #[error("not a same-site navigation")]
+    CrossSite,
+    #[error("no such endpoint")]
+    NoEndpoint,
+    #[error("endpoint does not serve this method")]
+    EndpointMethod,
+    #[error("{0}")]
+    Request(&'static str),
+    #[error("body is too large")]
+    BodyTooLarge,
+    #[error("identity does not fit into a cookie")]
+    IdentityTooLarge,
+    #[error("too many failures from this address")]
+    TooManyFailures(Duration),
+    #[error("upstream cannot be reached: {0}")]
+    UpstreamUnreachable(String),
+    #[error("upstream took too long: {0}")]
+    UpstreamTimeout(String),
+}
+
+impl Reason {
+    /// What the client is told.
+    pub fn denial(&self) -> Denial {
+        match self {
+            Self::Head(HeadError::Method) => Denial::MethodNotAllowed,
+            Self::Head(_) | Self::Request(_) | Self::Route(RouteError::Ambiguous) => Denial::BadRequest,
+            Self::HeadersTooLarge => Denial::HeadersTooLarge,
+            Self::Route(RouteError::None) | Self::NoTenant | Self::NoEndpoint => Denial::NoRoute,
+            Self::Route(RouteError::Method) | Self::EndpointMethod => Denial::MethodNotAllowed,
+            Self::RouteDenies | Self::Switch | Self::CrossSite => Denial::Forbidden,
+            Self::Credential(CredentialError::Ambiguous(_)) => Denial::CredentialAmbiguous,
+            Self::NothingPresented => Denial::TokenMissing,
+            Self::Token(TokenError::Expired(_)) => Denial::TokenExpired,
+            Self::Token(TokenError::Tenant) | Self::ForeignToken => Denial::TenantMismatch,
+            Self::Token(_) | Self::Credential(CredentialError::Malformed) => Denial::TokenInvalid,
+            Self::Session(SessionError::Expired | SessionError::Idle) => Denial::SessionExpired,
+            Self::Session(SessionError::Sealed | SessionError::Tenant) => Denial::SessionInvalid,
+            Self::Revoked => Denial::Revoked,
+            Self::Role => Denial::RoleRequired,
+            Self::Spent => Denial::TokenSpent,
+            Self::Ledger(_) => Denial::LedgerUnavailable,
+            Self::Origin => Denial::OriginNotAllowed,
+            Self::BodyTooLarge | Self::IdentityTooLarge => Denial::PayloadTooLarge,
+            Self::TooManyFailures(_) => Denial::RateLimited,
+            Self::UpstreamUnreachable(_) => Denial::UpstreamUnreachable,
+            Self::UpstreamTimeout(_) => Denial::UpstreamTimeout,
+        }
+    }
+
+    /// Seconds for `Retry-After`, where waiting helps.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyFailures(wait) => Some(wait.as_secs().max(1)),
+            Self::Ledger(_) => Some(5),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a token that no key of ours signed: what the failure limit counts.
+    pub fn is_forgery(&self) -> bool {
+        matches!(self, Self::Token(TokenError::Signature | TokenError::UnknownKey | TokenError::Algorithm))
+    }
+}
+
+/// A reason with whom it concerns, as far as that is known.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub reason: Reason,
+    pub tenant: Option<Arc<Tenant>>,
+    /// A session cookie that will never pass again, to be cleared.
+    pub dead_cookie: Option<String>,
+}
+
+impl<R: Into<Reason>> From<R> for Refusal {
+    fn from(reason: R) -> Self {
+        Self { reason: reason.into(), tenant: None, dead_cookie: None }
+    }
+}
+
+impl Refusal {
+    /// The refusal, and the tenant it concerns.
+    pub fn of(self, tenant: &Arc<Tenant>) -> Self {
+        Self { tenant: self.tenant.or_else(|| Some(tenant.clone())), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_titles_do_not_tell_more() {
+        let mut codes: Vec<_> = Denial::ALL.iter().map(|denial| denial.spelling().code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Denial::ALL.len());
+        assert!(Denial::ALL.iter().all(|denial| !denial.spelling().title.is_empty()));
+    }
+}

@@ -1,0 +1,448 @@
+//! The handoff: a verified token in, a session out. Also who is signed in, and signing out.
+//!
+//! 1. One token by one carrier: bearer, form, JSON or query; a navigation that only looks (HEAD, prefetch, subresource)
+//!    spends nothing.
+//! 2. The token verifies as anywhere else ([`Gate::verify`]).
+//! 3. The request comes from our own origin, from one of the tenant's, or from no page at all.
+//! 4. Where another user is signed in, `on_switch` decides; `handoff = "confirm"` asks in any case.
+//! 5. The ledger lets each token through once.
+//! 6. A fresh session is sealed; a session id a client brought is never taken over.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, Method,
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, REFERER},
+};
+
+use crate::{
+    cache::{Proof, ProofKind},
+    cookies,
+    credential::{self, Credential, CredentialError},
+    denial::{Reason, Refusal},
+    gate::Gate,
+    head::Head,
+    identity::Identity,
+    json::Json,
+    ledger::{Spend, TokenId},
+    query,
+    route::Route,
+    session::{Session, SessionError},
+    tenant::{Candidates, Handoff, OnSwitch, Tenant, Uses},
+    time::UnixTime,
+    token::Parts,
+    visitor::Visitor,
+};
+
+/// The most bytes of a body on our own endpoints.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// `[exchange]`: other paths and names for the same thing.
+#[derive(Clone, Debug)]
+pub struct ExchangeNames {
+    pub paths: Vec<String>,
+    pub token_params: Vec<String>,
+    pub return_params: Vec<String>,
+}
+
+/// Our own endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Exchange,
+    Session,
+    Logout,
+}
+
+impl ExchangeNames {
+    /// The endpoint at a path: `Some(None)` for one that is ours and answers nothing, `None` for the app's.
+    pub fn endpoint(&self, path: &str) -> Option<Option<Endpoint>> {
+        match path {
+            "/_auth/exchange" => Some(Some(Endpoint::Exchange)),
+            "/_auth/session" => Some(Some(Endpoint::Session)),
+            "/_auth/logout" => Some(Some(Endpoint::Logout)),
+            path if self.paths.iter().any(|own| own == path) => Some(Some(Endpoint::Exchange)),
+            path => crate::head::is_own(path).then_some(None),
+        }
+    }
+}
+
+/// A request to one of our endpoints, or a page opened with a token.
+pub struct Request<'a> {
+    pub gate: &'a Gate,
+    pub names: &'a ExchangeNames,
+    pub head: &'a Head<'a>,
+    pub visitor: &'a Visitor,
+    pub now: UnixTime,
+}
+
+/// What came out.
+pub enum Outcome {
+    /// Signed in: the session, its `Set-Cookie` if it is new, and what the caller wants to hear.
+    SignedIn { tenant: Arc<Tenant>, who: Who, set_cookie: Option<String>, answer: Answer },
+    /// A person has to agree first.
+    Ask(Question),
+    /// Who is calling.
+    Known(Who),
+    /// Signed out.
+    SignedOut { who: Option<Who>, set_cookies: Vec<String>, answer: Answer },
+    /// Nothing was asked for, nothing was spent.
+    Nothing,
+}
+
+/// Who is signed in and until when.
+pub struct Who {
+    pub identity: Identity,
+    pub expires_at: UnixTime,
+}
+
+/// How an answer is given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// As data: the session object, or 204.
+    Data,
+    /// As a redirect to a path of this origin, or to a URL of the tenant's.
+    Redirect(String),
+}
+
+/// The page that asks before an exchange.
+pub struct Question {
+    pub tenant: Arc<Tenant>,
+    pub token: String,
+    pub return_to: String,
+    /// Who would be signed in.
+    pub user: Identity,
+    /// Who is signed in now, when that is another.
+    pub instead_of: Option<Identity>,
+}
+
+struct Presented {
+    token: String,
+    return_to: String,
+    style: Style,
+    /// Whether a person agreed, on our own page.
+    agreed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Data,
+    Form,
+    Navigation,
+}
+
+impl Request<'_> {
+    /// `/_auth/exchange` and its other paths. `body` is at most [`MAX_BODY`] bytes.
+    pub async fn exchange(&self, body: &[u8]) -> Result<Outcome, Refusal> {
+        let presented = match *self.head.method {
+            Method::GET | Method::HEAD => {
+                let presented = self.presented_in_url()?;
+                if let Some(outcome) = self.only_looks()? {
+                    return Ok(outcome);
+                }
+                presented
+            }
+            Method::POST => self.presented_in_body(body)?,
+            _ => return Err(Reason::EndpointMethod.into()),
+        };
+        self.sign_in(self.gate.candidates(None, self.head)?, presented).await
+    }
+
+    /// A page opened with a token in the route's `handoff_param`; `None` when this is no such request.
+    pub async fn handoff(&self, route: &Route) -> Option<Result<Outcome, Refusal>> {
+        let (param, query) = (route.handoff_param.as_deref()?, self.head.query?);
+        if !matches!(*self.head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let mut tokens = query::values(query, |name| name == param);
+        let token = tokens.next()?.into_owned();
+        if tokens.next().is_some() {
+            return Some(Err(CredentialError::Ambiguous("token").into()));
+        }
+        let page = match query::without(query, |name| name == param) {
+            Some(rest) => format!("{}?{rest}", self.head.path),
+            None => self.head.path.to_owned(),
+        };
+        let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false };
+        Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
+            (Ok(Some(outcome)), _) => Ok(outcome),
+            (Ok(None), Ok(candidates)) => self.sign_in(candidates, presented).await,
+            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+        })
+    }
+
+    /// `/_auth/session`: who is calling, by bearer or session.
+    pub fn who(&self) -> Result<Outcome, Refusal> {
+        if !matches!(*self.head.method, Method::GET | Method::HEAD) {
+            return Err(Reason::EndpointMethod.into());
+        }
+        let candidates = self.gate.candidates(None, self.head)?;
+        let credential = Credential::presented(self.head, None, candidates)?.ok_or(Reason::NothingPresented)?;
+        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
+        Ok(Outcome::Known(who(&proof)))
+    }
+
+    /// `/_auth/logout`: ends the session if there is one; the answer is the same if there is none.
+    pub async fn log_out(&self, body: &[u8]) -> Result<Outcome, Refusal> {
+        let candidates = self.gate.candidates(None, self.head)?;
+        let mut fields = self.query_fields();
+        match *self.head.method {
+            Method::GET if self.is_same_site_navigation() => {}
+            Method::GET => return Err(Reason::CrossSite.into()),
+            Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
+            _ => return Err(Reason::EndpointMethod.into()),
+        }
+        let mut tenant = candidates.sole();
+        self.check_origin(tenant)?;
+        let return_to = self.one_return(&fields)?;
+        let mut ended = None;
+        let mut set_cookies: Vec<String> = tenant.map(|t| cookies::clear(&t.sessions.cookie)).into_iter().collect();
+        for pair in cookies::pairs(self.head.headers) {
+            let Some(value) = std::str::from_utf8(pair.value).ok().filter(|_| is_ours(candidates, pair.name)) else {
+                continue;
+            };
+            let Ok(session) = self.gate.sessions.open(value) else { continue };
+            let Some(its_tenant) = candidates.find(&session.identity.tenant) else { continue };
+            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
+            let clear = cookies::clear(&its_tenant.sessions.cookie);
+            if !set_cookies.contains(&clear) {
+                set_cookies.push(clear);
+            }
+            tenant = Some(its_tenant);
+            ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
+        }
+        // A POST without a body is a button's as likely as a script's: only one that speaks JSON gets data.
+        let speaks_json = *self.head.method == Method::POST && (has_json_body(self.head.headers) || accepts_json(self.head.headers));
+        let answer = if speaks_json {
+            Answer::Data
+        } else if let Some(wanted) = return_to {
+            Answer::Redirect(self.return_path(Some(&wanted)))
+        } else {
+            Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
+        };
+        Ok(Outcome::SignedOut { who: ended, set_cookies, answer })
+    }
+
+    async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
+        let credential = Credential::Token(presented.token.as_str().into());
+        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
+        let (tenant, identity) = (&proof.tenant, proof.identity());
+        self.check_origin(Some(tenant))?;
+        let current = self.current_session(candidates);
+        let other = current.as_ref().map(|current| current.identity()).filter(|signed_in| !is_same(signed_in, identity));
+        if other.is_some() && tenant.exchange.on_switch == OnSwitch::Reject {
+            return Err(Refusal::from(Reason::Switch).of(tenant));
+        }
+        let asks = match presented.style {
+            Style::Data => false,
+            Style::Form => other.is_some() && tenant.exchange.on_switch == OnSwitch::Confirm,
+            Style::Navigation => {
+                tenant.exchange.handoff == Handoff::Confirm
+                    || (other.is_some() && tenant.exchange.on_switch == OnSwitch::Confirm)
+            }
+        };
+        if asks && !presented.agreed {
+            return Ok(Outcome::Ask(Question {
+                tenant: tenant.clone(),
+                token: presented.token,
+                return_to: presented.return_to,
+                user: identity.clone(),
+                instead_of: other.cloned(),
+            }));
+        }
+        let answer = match presented.style {
+            Style::Data => Answer::Data,
+            Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
+        };
+        let lifetime = tenant.sessions.lifetime;
+        let session = Session::start(identity.clone(), lifetime, self.now);
+        // Sealed before the token is spent: an identity too large for a cookie must not cost it.
+        let seconds = session.expires_at.since(self.now);
+        let set_cookie = self
+            .gate
+            .sessions
+            .seal(&session)
+            .and_then(|value| cookies::set(&tenant.sessions.cookie, value, seconds))
+            .ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
+        if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
+            return match current {
+                Some(current) if other.is_none() => {
+                    Ok(Outcome::SignedIn { tenant: tenant.clone(), who: who(&current), set_cookie: None, answer })
+                }
+                _ => Err(Refusal::from(Reason::Spent).of(tenant)),
+            };
+        }
+        let who = Who { identity: session.identity, expires_at: session.expires_at };
+        Ok(Outcome::SignedIn { tenant: tenant.clone(), who, set_cookie: Some(set_cookie), answer })
+    }
+
+    async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
+        let until = match &proof.kind {
+            ProofKind::Token(claims) => claims.valid.1.plus(std::time::Duration::from_secs(1)),
+            ProofKind::Session(_) => return Err(SessionError::Sealed.into()),
+        };
+        let token = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
+        Ok(self.gate.ledger.spend(token, until, self.now).await?)
+    }
+
+    /// The live session in the browser, if there is exactly one.
+    fn current_session(&self, candidates: &Candidates) -> Option<Arc<Proof>> {
+        let sealed = credential::session(self.head, candidates).ok()??;
+        self.gate.verify(&Credential::Session(sealed), candidates, self.visitor.client, self.now).ok()
+    }
+
+    fn presented_in_url(&self) -> Result<Presented, Refusal> {
+        let fields = self.query_fields();
+        let token = self.one_token(&fields)?.ok_or(Reason::Request("no token in the URL"))?;
+        let return_to = self.return_path(self.one_return(&fields)?.as_deref());
+        Ok(Presented { token, return_to, style: Style::Navigation, agreed: false })
+    }
+
+    fn presented_in_body(&self, body: &[u8]) -> Result<Presented, Refusal> {
+        let (style, mut fields) = body_fields(self.head.headers, body)?;
+        let in_url = self.query_fields();
+        let has_token_in_url = in_url.iter().any(|(name, _)| self.names.token_params.contains(name));
+        fields.extend(in_url);
+        let token = self.one_token(&fields)?.ok_or(Reason::NothingPresented)?;
+        if has_token_in_url {
+            return Err(Reason::Request("token of a POST in its URL").into());
+        }
+        let agreed = style == Style::Form
+            && fields.iter().any(|(name, value)| name == "agreed" && value == "yes")
+            && self.head.single(ORIGIN).is_some_and(|origin| self.visitor.is_own_origin(origin));
+        let return_to = self.return_path(self.one_return(&fields)?.as_deref());
+        let style = if accepts_json(self.head.headers) { Style::Data } else { style };
+        Ok(Presented { token, return_to, style, agreed })
+    }
+
+    fn one_token(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
+        let named = fields.iter().filter(|(name, _)| self.names.token_params.contains(name)).map(|(_, value)| value);
+        let mut tokens = credential::bearer(self.head)?.map(str::to_owned).into_iter().chain(named.cloned());
+        match (tokens.next(), tokens.next()) {
+            (_, Some(_)) => Err(CredentialError::Ambiguous("token").into()),
+            (token, None) => Ok(token),
+        }
+    }
+
+    fn one_return(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
+        let mut returns = fields.iter().filter(|(name, _)| self.names.return_params.contains(name));
+        match (returns.next(), returns.next()) {
+            (_, Some(_)) => Err(Reason::Request("more than one return_to").into()),
+            (one, None) => Ok(one.map(|(_, value)| value.clone())),
+        }
+    }
+
+    fn return_path(&self, wanted: Option<&str>) -> String {
+        self.visitor.return_path(wanted, |path| self.names.endpoint(path).is_some())
+    }
+
+    fn query_fields(&self) -> Vec<(String, String)> {
+        form_fields(self.head.query.unwrap_or_default().as_bytes())
+    }
+
+    /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
+    fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
+        let text = |name: &str| self.head.single(name).unwrap_or_default();
+        let prefetches = ["sec-purpose", "purpose"].iter().any(|name| {
+            let purpose = text(name).to_ascii_lowercase();
+            purpose.contains("prefetch") || purpose.contains("prerender") || purpose.contains("preview")
+        });
+        if self.head.method == Method::HEAD || prefetches {
+            return Ok(Some(Outcome::Nothing));
+        }
+        match text("sec-fetch-dest") {
+            "" | "document" | "iframe" => Ok(None),
+            _ => Err(Reason::Request("a token is not a subresource").into()),
+        }
+    }
+
+    fn is_same_site_navigation(&self) -> bool {
+        match (self.head.single("sec-fetch-site"), self.head.single("sec-fetch-mode")) {
+            (Some(site), mode) => {
+                matches!(site, "same-origin" | "same-site" | "none") && mode.is_none_or(|mode| mode == "navigate")
+            }
+            // Browsers that say neither still send where the link was.
+            (None, _) => self.head.single(REFERER).is_some_and(|referer| {
+                url::Url::parse(referer).is_ok_and(|url| self.visitor.is_own_origin(&url.origin().ascii_serialization()))
+            }),
+        }
+    }
+
+    /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
+    fn check_origin(&self, tenant: Option<&Arc<Tenant>>) -> Result<(), Refusal> {
+        if !self.head.headers.contains_key(ORIGIN) {
+            return Ok(());
+        }
+        let allowed = self.head.single(ORIGIN).is_some_and(|origin| {
+            self.visitor.is_own_origin(origin) || tenant.is_some_and(|tenant| tenant.origins.contains(origin))
+        });
+        if allowed {
+            return Ok(());
+        }
+        let refusal = Refusal::from(Reason::Origin);
+        Err(tenant.map_or(refusal.clone(), |tenant| refusal.of(tenant)))
+    }
+}
+
+fn who(proof: &Proof) -> Who {
+    let expires_at = match &proof.kind {
+        ProofKind::Token(claims) => claims.expires_at,
+        ProofKind::Session(session) => {
+            session.expires_at.min(session.started_at.plus(proof.tenant.sessions.lifetime.absolute))
+        }
+    };
+    Who { identity: proof.identity().clone(), expires_at }
+}
+
+fn is_same(one: &Identity, other: &Identity) -> bool {
+    one.tenant == other.tenant && one.user == other.user
+}
+
+fn is_ours(candidates: &Candidates, name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| candidates.has_cookie(name))
+}
+
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let is_json = |text: &str| text.to_ascii_lowercase().contains("application/json");
+    headers.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(is_json))
+}
+
+fn has_json_body(headers: &HeaderMap) -> bool {
+    content_type(headers).as_deref() == Some("application/json")
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("?");
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The fields of a body: JSON text members or a form. No body at all is a call by bearer, which wants data.
+fn body_fields(headers: &HeaderMap, body: &[u8]) -> Result<(Style, Vec<(String, String)>), Refusal> {
+    if headers.get_all(CONTENT_TYPE).iter().count() > 1 || headers.contains_key(CONTENT_ENCODING) {
+        return Err(Reason::Request("body is encoded or of two types").into());
+    }
+    let kind = content_type(headers);
+    match kind.as_deref() {
+        Some("application/json") if body.is_empty() => Ok((Style::Data, Vec::new())),
+        Some("application/json") => {
+            let Ok(Json::Object(members)) = Json::object(body) else {
+                return Err(Reason::Request("body is not one JSON object").into());
+            };
+            let mut fields = Vec::with_capacity(members.len());
+            for (name, value) in members {
+                match value {
+                    Json::Text(text) => fields.push((name.into_owned(), text.into_owned())),
+                    Json::Null => {}
+                    _ => return Err(Reason::Request("a member of the body is not a string").into()),
+                }
+            }
+            Ok((Style::Data, fields))
+        }
+        Some("application/x-www-form-urlencoded") => Ok((Style::Form, form_fields(body))),
+        _ if body.is_empty() => Ok((if kind.is_none() { Style::Data } else { Style::Form }, Vec::new())),
+        _ => Err(Reason::Request("body is neither JSON nor a form").into()),
+    }
+}
+
+fn form_fields(text: &[u8]) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}

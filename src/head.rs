@@ -1,0 +1,337 @@
+//! The head of a request, read once; whatever two readers could read in two ways is refused.
+//!
+//! | rule | why |
+//! | --- | --- |
+//! | exactly one valid host | it chooses route and tenant (RFC 9112 section 3.2) |
+//! | origin-form, or absolute-form for this very host | the app must see the authority that was decided on |
+//! | no `.` or `..` segment, `//`, `\`, control byte, fragment, `%00 %2f %5c %2e`, however encoded | the app may normalise what we did not |
+//! | no overlong UTF-8, no broken percent-encoding | another way to spell the same |
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method, header::HOST};
+use thiserror::Error;
+
+/// A request's head. `path` and `query` are the bytes that are decided on and forwarded.
+pub struct Head<'a> {
+    pub method: &'a Method,
+    pub host: Host<'a>,
+    pub path: &'a str,
+    pub query: Option<&'a str>,
+    pub headers: &'a HeaderMap,
+}
+
+/// The authority a request is for: the name in lower case, a bracketed IPv6 address included, and the port if given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    pub name: Cow<'a, str>,
+    pub port: Option<u16>,
+}
+
+/// What a head was refused for. The texts are for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeadError {
+    #[error("method is not served")]
+    Method,
+    #[error("host is missing")]
+    HostMissing,
+    #[error("more than one host")]
+    HostTwice,
+    #[error("host is not valid")]
+    HostInvalid,
+    #[error("target is neither a path nor an absolute URL of this host")]
+    Target,
+    #[error("path has a dot segment")]
+    DotSegment,
+    #[error("path has an empty segment")]
+    EmptySegment,
+    #[error("path has a byte that is read in more than one way")]
+    Ambiguous,
+    #[error("path has broken percent-encoding")]
+    Encoding,
+}
+
+impl<'a> Head<'a> {
+    /// Reads a head. `target` is the request-target as the client sent it (RFC 9112 section 3.2), `authority` the
+    /// pseudo-header of HTTP/2.
+    pub fn parse(
+        method: &'a Method,
+        target: &'a [u8],
+        authority: Option<&'a str>,
+        headers: &'a HeaderMap,
+    ) -> Result<Self, HeadError> {
+        // TRACE echoes credentials; CONNECT and TRACK have no meaning here.
+        if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+            return Err(HeadError::Method);
+        }
+        let host = the_host(authority, headers)?;
+        let target = std::str::from_utf8(target).map_err(|_| HeadError::Target)?;
+        if target.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#') {
+            return Err(HeadError::Target);
+        }
+        let target = origin_form(target, &host)?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        check_path(path)?;
+        Ok(Self { method, host, path, query, headers })
+    }
+
+    /// Path and query, as they go to the app.
+    pub fn target(&self) -> Cow<'a, str> {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.path).into(),
+            None => self.path.into(),
+        }
+    }
+
+    /// A header that may come once; `None` when absent, not text, or sent twice.
+    pub fn single(&self, name: impl http::header::AsHeaderName) -> Option<&'a str> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether an app could take this path for one under `/_auth`: any case, any number of encodings, with path parameters.
+    pub fn is_own(&self) -> bool {
+        is_own(self.path)
+    }
+}
+
+/// See [`Head::is_own`].
+pub fn is_own(path: &str) -> bool {
+    let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
+    let mut first = Cow::Borrowed(first.as_bytes());
+    let mut passes = 0;
+    while first.contains(&b'%') {
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&first).collect();
+        if *first == *decoded {
+            break;
+        }
+        passes += 1;
+        // Nobody encodes five times: refuse to be kept busy, and treat it as ours, which is never proxied.
+        if passes > 4 {
+            return true;
+        }
+        first = decoded.into();
+    }
+    let name = first.split(|b| *b == b';').next().unwrap_or_default();
+    name.eq_ignore_ascii_case(b"_auth")
+}
+
+/// The path as an app reads it, percent-encoding undone: what routes are matched against.
+pub fn decoded(path: &str) -> Cow<'_, [u8]> {
+    percent_encoding::percent_decode_str(path).into()
+}
+
+/// [`decoded`], and without path parameters (`/admin;x=1` is `/admin` to servlet containers).
+pub fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let mut inside = false;
+    path.iter()
+        .copied()
+        .filter(|byte| {
+            inside = *byte == b';' || (inside && *byte != b'/');
+            !inside
+        })
+        .collect()
+}
+
+fn the_host<'a>(authority: Option<&'a str>, headers: &'a HeaderMap) -> Result<Host<'a>, HeadError> {
+    let mut values = headers.get_all(HOST).iter();
+    let field = match (values.next(), values.next()) {
+        (_, Some(_)) => return Err(HeadError::HostTwice),
+        (Some(value), None) => Some(value.to_str().map_err(|_| HeadError::HostInvalid)?),
+        (None, None) => None,
+    };
+    match (authority, field) {
+        (Some(authority), Some(field)) if authority != field => Err(HeadError::HostTwice),
+        (Some(text), _) | (None, Some(text)) => Host::parse(text).ok_or(HeadError::HostInvalid),
+        (None, None) => Err(HeadError::HostMissing),
+    }
+}
+
+impl<'a> Host<'a> {
+    /// Reads `host [":" port]` (RFC 3986 section 3.2.2) of names, IPv4 and bracketed IPv6 addresses.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let end = match text.strip_prefix('[') {
+            Some(rest) => rest.find(']')? + 2,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (name, port) = text.split_at(end);
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            None if port.is_empty() => None,
+            _ => return None,
+        };
+        let valid = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_name(name),
+        };
+        valid.then(|| Self { name: lower_case(name), port })
+    }
+
+    /// The port, or that of the scheme.
+    pub fn port_or(&self, scheme: &str) -> u16 {
+        self.port.unwrap_or(if scheme == "https" { 443 } else { 80 })
+    }
+
+    /// Host and port as a URL has them.
+    pub fn authority(&self) -> Cow<'_, str> {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.name).into(),
+            None => Cow::Borrowed(self.name.as_ref()),
+        }
+    }
+}
+
+/// Non-empty labels, so that `a.example.` is not a second spelling of `a.example`.
+fn is_name(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
+}
+
+fn origin_form<'a>(target: &'a str, host: &Host<'_>) -> Result<&'a str, HeadError> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(HeadError::Target)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(HeadError::Target);
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if Host::parse(authority).as_ref() != Some(host) {
+        return Err(HeadError::Target);
+    }
+    match path {
+        "" => Ok("/"),
+        // `http://host?query` has no path to forward.
+        path if path.starts_with('/') => Ok(path),
+        _ => Err(HeadError::Target),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), HeadError> {
+    let mut segments = path[1..].split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let name = segment.split(';').next().unwrap_or_default();
+        if name == "." || name == ".." {
+            return Err(HeadError::DotSegment);
+        }
+        if name.is_empty() && (segments.peek().is_some() || !segment.is_empty()) {
+            return Err(HeadError::EmptySegment);
+        }
+    }
+    if path.contains('\\') {
+        return Err(HeadError::Ambiguous);
+    }
+    if path.contains('%') { check_encoding(path.as_bytes()) } else { Ok(()) }
+}
+
+fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
+    let mut previous = 0;
+    let mut at = 0;
+    while at < path.len() {
+        let encoded = path[at] == b'%';
+        let byte = if encoded { hex_pair(path, at + 1).ok_or(HeadError::Encoding)? } else { path[at] };
+        at += if encoded { 3 } else { 1 };
+        if encoded && (is_structural(byte) || byte < b' ' || byte == 0x7f) {
+            return Err(HeadError::Ambiguous);
+        }
+        // `%252e`: an app that decodes twice would see the dot.
+        if encoded && byte == b'%' && hex_pair(path, at).is_some_and(is_structural) {
+            return Err(HeadError::Ambiguous);
+        }
+        // Overlong forms (`%c0%ae` for a dot) of lax decoders, RFC 3629 section 10.
+        let overlong = match previous {
+            0xc0 | 0xc1 => (0x80..0xc0).contains(&byte),
+            0xe0 => (0x80..0xa0).contains(&byte),
+            0xf0 => (0x80..0x90).contains(&byte),
+            _ => false,
+        };
+        if overlong {
+            return Err(HeadError::Ambiguous);
+        }
+        previous = byte;
+    }
+    Ok(())
+}
+
+fn is_structural(byte: u8) -> bool {
+    matches!(byte, 0 | b'/' | b'\\' | b'.')
+}
+
+fn hex_pair(text: &[u8], at: usize) -> Option<u8> {
+    let digit = |b: &u8| (*b as char).to_digit(16);
+    let (high, low) = (digit(text.get(at)?)?, digit(text.get(at + 1)?)?);
+    u8::try_from(high * 16 + low).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(target: &str) -> Result<String, HeadError> {
+        let headers = HeaderMap::from_iter([(HOST, "Portal.test:8080".parse().expect("valid"))]);
+        Head::parse(&Method::GET, target.as_bytes(), None, &headers).map(|head| head.target().into_owned())
+    }
+
+    #[test]
+    fn ordinary_targets_are_kept_to_the_byte() {
+        for target in ["/", "/a/b/", "/a;v=1?x=/../y", "/%7Emaya/%41?q=%2e", "/tickets/ü", "/a%20b"] {
+            assert_eq!(parse(target).as_deref(), Ok(target));
+        }
+        assert_eq!(parse("http://portal.test:8080/a?b").as_deref(), Ok("/a?b"));
+    }
+
+    #[test]
+    fn ambiguous_paths_are_refused() {
+        for target in [
+            "/public/../admin", "/public/%2e%2e/admin", "/public/.%2e/admin", "/public/%252e%252e/admin", "/public/..;/admin",
+            "/public/..%2fadmin", "/public/..%5cadmin", "/public/\\..\\admin", "/./admin", "/public/%c0%ae%c0%ae/admin",
+            "//admin", "///admin", "/public//../admin", "/public%2f..%2fadmin", "/a%00", "/a%zz", "/a%2", "/a#b", "/a/;x/b",
+            "admin", "*", "?x", "http://evil/admin", "http://portal.test/admin", "ftp://portal.test:8080/", "/a\u{7f}", "/a%0d%0ab",
+            "/%e0%80%ae", "/..", "/.", "http://portal.test:8080?x",
+        ] {
+            assert!(parse(target).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_an_optional_port() {
+        let host = Host::parse("Portal.TEST:8080").expect("valid");
+        assert_eq!((host.name.as_ref(), host.port), ("portal.test", Some(8080)));
+        assert_eq!(Host::parse("[::1]:9").expect("valid").name, "[::1]");
+        for wrong in ["", "a.test.", "a..b", "a test", "a,b", "a@b", "a:99999", "a:", "a:+1", ":80", "[::1", "[x]", "a/b"] {
+            assert_eq!(Host::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn own_endpoints_are_recognised_in_any_spelling() {
+        for path in ["/_auth", "/_auth/", "/_AUTH/exchange", "/%5Fauth/x", "/%255fauth/x", "/_auth;x/exchange", "/_%61uth"] {
+            assert!(is_own(path), "{path}");
+        }
+        for path in ["/", "/_authx", "/a/_auth", "/auth"] {
+            assert!(!is_own(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_cut_from_every_segment() {
+        assert_eq!(without_parameters(b"/admin;a=1/x;b"), b"/admin/x");
+        assert_eq!(without_parameters(b"/admin"), b"/admin");
+    }
+}

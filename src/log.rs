@@ -1,0 +1,131 @@
+//! The log: one line a request, one for each exchange, sign-out and refusal; never a token, cookie, secret or session id.
+
+use std::{net::IpAddr, time::Instant};
+
+use http::StatusCode;
+use tracing::{info, warn};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    config::LogFormat,
+    denial::Refusal,
+    exchange::{Outcome, Question},
+    identity::Identity,
+};
+
+/// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
+///
+/// Whatever it says, only our own lines are shown below a warning: libraries print heads and bodies there.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| format!("log filter {filter:?} is wrong: {e}; write info, or vestibule=debug"))?;
+    let ours = filter_fn(|meta| meta.target().starts_with("vestibule") || *meta.level() <= tracing::Level::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(ours).with_filter(filter)).try_init().map_err(|e| e.to_string())
+}
+
+/// What is known of a request by its end.
+pub struct Entry {
+    pub request_id: String,
+    pub started: Instant,
+    pub client: Option<IpAddr>,
+    pub method: String,
+    /// Without query: that is where tokens travel.
+    pub path: String,
+    pub user: Option<Identity>,
+    pub refusal: Option<Refusal>,
+    pub upstream: Option<String>,
+    /// When the head had gone to the upstream, and when its answer began.
+    pub upstream_times: (Option<Instant>, Option<Instant>),
+}
+
+impl Entry {
+    /// A request that begins.
+    pub fn new(request_id: String) -> Self {
+        Self {
+            request_id,
+            started: Instant::now(),
+            client: None,
+            method: String::new(),
+            path: String::new(),
+            user: None,
+            refusal: None,
+            upstream: None,
+            upstream_times: (None, None),
+        }
+    }
+
+    /// Writes the request's line. `status` is `None` when nothing was answered.
+    pub fn write(&self, status: Option<StatusCode>) {
+        let upstream_ms = match self.upstream_times {
+            (Some(sent), Some(answered)) => Some(millis(answered.duration_since(sent))),
+            _ => None,
+        };
+        info!(
+            target: "vestibule::access",
+            request_id = self.request_id,
+            client = self.client.map(tracing::field::display),
+            tenant = self.user.as_ref().map(|user| user.tenant.as_str()),
+            user = self.user.as_ref().map(|user| user.user.as_str()),
+            method = self.method,
+            path = self.path,
+            status = status.map(|status| status.as_u16()),
+            code = self.refusal.as_ref().map(|refusal| refusal.reason.denial().spelling().code),
+            upstream = self.upstream,
+            upstream_ms,
+            ms = millis(self.started.elapsed()),
+            "request"
+        );
+    }
+
+    /// Notes why a request is refused, or on a `report_only` route would have been.
+    pub fn refused(&mut self, refusal: Refusal, is_enforced: bool) {
+        info!(
+            target: "vestibule::audit",
+            request_id = self.request_id,
+            client = self.client.map(tracing::field::display),
+            tenant = refusal.tenant.as_ref().map(|tenant| tenant.id.as_str()),
+            code = refusal.reason.denial().spelling().code,
+            reason = %refusal.reason,
+            enforced = is_enforced,
+            "denied"
+        );
+        self.refusal = Some(refusal);
+    }
+
+    /// Notes what an own endpoint did.
+    pub fn did(&mut self, outcome: &Outcome) {
+        let (what, user) = match outcome {
+            Outcome::SignedIn { who, set_cookie: Some(_), .. } => ("exchanged", Some(&who.identity)),
+            Outcome::SignedIn { who, set_cookie: None, .. } => ("continued", Some(&who.identity)),
+            Outcome::Ask(Question { user, .. }) => ("asked", Some(user)),
+            Outcome::SignedOut { who: Some(who), .. } => ("signed out", Some(&who.identity)),
+            Outcome::Known(who) => {
+                self.user = Some(who.identity.clone());
+                return;
+            }
+            Outcome::SignedOut { who: None, .. } | Outcome::Nothing => return,
+        };
+        info!(
+            target: "vestibule::audit",
+            request_id = self.request_id,
+            client = self.client.map(tracing::field::display),
+            tenant = user.map(|user| user.tenant.as_str()),
+            user = user.map(|user| user.user.as_str()),
+            "{what}"
+        );
+        self.user = user.cloned();
+    }
+}
+
+/// Says once at start what an operator should know.
+pub fn caution(text: &str) {
+    warn!(target: "vestibule", "{text}");
+}
+
+fn millis(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,516 @@
+//! The proxy: Pingora's phases in their order, each handing to the module that knows.
+//!
+//! `request_filter` decides and answers what is ours; `upstream_peer` needs the [`Permit`] it left; identity is stamped in
+//! `upstream_request_filter`, after Pingora has removed what `Connection` names.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderName, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, SET_COOKIE, UPGRADE, VARY},
+};
+use ipnet::IpNet;
+use pingora::{
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    proxy::{FailToProxy, ProxyHttp, Session as Downstream},
+    upstreams::peer::HttpPeer,
+};
+
+use crate::{
+    cache::ProofKind,
+    config::Config,
+    cookies,
+    denial::{Reason, Refusal},
+    exchange::{Endpoint, ExchangeNames, MAX_BODY, Outcome, Request},
+    gate::{Caller, Gate, Permit},
+    head::{Head, HeadError},
+    log::Entry,
+    pages::FormNames,
+    reply::{Audience, Manner, Reply},
+    secret::random,
+    stamp::{self, Stamp},
+    time::{Clock, UnixTime},
+    upstream::{InFlight, Pool},
+    visitor::{Via, Visitor},
+};
+
+/// The proxy of one configuration.
+pub struct Door {
+    gate: Gate,
+    names: ExchangeNames,
+    stamp: Stamp,
+    pools: Vec<Pool>,
+    trusted_proxies: Vec<IpNet>,
+    idle_timeout: Duration,
+    max_header_bytes: usize,
+    clock: Clock,
+    request_ids: RequestIds,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// What a request carries from phase to phase.
+pub struct Context {
+    entry: Entry,
+    visitor: Option<Visitor>,
+    /// Path and query as decided on.
+    target: String,
+    permit: Option<Permit>,
+    tries: usize,
+    body_bytes: u64,
+    now: UnixTime,
+    upstream: Option<InFlight>,
+    _request: InFlight,
+}
+
+/// How long a body on our own endpoints may take.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The most of a refused body that is read so that the connection stays usable; beyond it the connection is closed.
+const MOST_DRAINED: u64 = 64 << 10;
+
+/// A tunnel may be quiet for long.
+const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
+
+impl Door {
+    /// Builds the proxy of a configuration around the gate.
+    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: Arc<AtomicUsize>) -> Self {
+        Self {
+            stamp: Stamp::new(
+                &config.identity,
+                &config.tenants,
+                &config.exchange.token_params,
+                config.routes.iter().map(Arc::as_ref),
+            ),
+            gate,
+            names: config.exchange.clone(),
+            pools: config.upstreams.iter().map(Pool::new).collect(),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            idle_timeout: config.listen.idle_timeout,
+            max_header_bytes: config.listen.max_header_bytes,
+            clock,
+            request_ids: RequestIds::default(),
+            in_flight,
+        }
+    }
+
+    /// Reads the head, answers own endpoints and handoffs, and admits the rest: `Ok(None)` leaves a permit.
+    async fn receive(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Option<Reply>, Refused> {
+        let raw = downstream.to_h1_raw();
+        if raw.len() > self.max_header_bytes {
+            return Err(Reason::HeadersTooLarge.into());
+        }
+        let wire = Wire { is_http2: downstream.is_http2(), target: target_on_the_wire(downstream, &raw)? };
+        let head = wire.head(downstream.req_header())?;
+        let visitor = Visitor::read(&head, peer(downstream), "http", &self.trusted_proxies);
+        context.meet(&head, &visitor);
+        if let Some(endpoint) = self.names.endpoint(head.path) {
+            let request = downstream.req_header().clone();
+            return Ok(Some(self.answer(endpoint, &wire, &request, downstream, context, &visitor).await?));
+        }
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
+        let route = self.gate.find(&head)?;
+        if let Some(outcome) = request.handoff(route).await {
+            return Ok(Some(self.outcome(&outcome.map_err(Refused::exchange)?, context)));
+        }
+        context.target = stamp::without_tokens(&context.target, route);
+        let permit = self.gate.admit(route, &head, visitor.client, context.now)?;
+        if let (Some(most), Some(length)) = (route.max_body, head.single(CONTENT_LENGTH))
+            && length.parse::<u64>().is_ok_and(|length| length > most)
+        {
+            return Err(Reason::BodyTooLarge.into());
+        }
+        context.permit = Some(permit);
+        Ok(None)
+    }
+
+    async fn answer(
+        &self,
+        endpoint: Option<Endpoint>,
+        wire: &Wire,
+        request: &RequestHeader,
+        downstream: &mut Downstream,
+        context: &mut Context,
+        visitor: &Visitor,
+    ) -> Result<Reply, Refused> {
+        let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
+        let body = read_body(downstream).await.map_err(Refused::exchange)?;
+        let head = wire.head(request)?;
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
+        let outcome = match endpoint {
+            Endpoint::Exchange => request.exchange(&body).await,
+            Endpoint::Session => request.who(),
+            Endpoint::Logout => request.log_out(&body).await,
+        };
+        Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
+    }
+
+    fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {
+        context.entry.did(outcome);
+        let first = |names: &[String]| names.first().cloned().unwrap_or_default();
+        let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
+        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
+    }
+
+    /// Makes the answer to a refusal, and notes it.
+    fn refuse(&self, Refused { refusal, manner }: Refused, request: &RequestHeader, context: &mut Context) -> Reply {
+        let audience = Audience {
+            method: &request.method,
+            headers: &request.headers,
+            visitor: context.visitor.as_ref(),
+            target: &context.target,
+            manner,
+            request_id: &context.entry.request_id,
+        };
+        let reply = Reply::refusal(&refusal, &audience);
+        context.entry.refused(refusal, true);
+        reply
+    }
+
+    /// The `Set-Cookie` that goes with an admitted request: an idle session used again, or a dead one to clear.
+    fn cookie_for(&self, context: &Context) -> Option<String> {
+        match context.permit.as_ref()?.caller() {
+            Caller::Known(proof) => {
+                let ProofKind::Session(session) = &proof.kind else { return None };
+                let idle_counts = proof.tenant.sessions.lifetime.idle.is_some();
+                let renewed = session.renewed(context.now).filter(|_| idle_counts)?;
+                let left = renewed.expires_at.since(context.now);
+                cookies::set(&proof.tenant.sessions.cookie, self.gate.sessions.seal(&renewed)?, left)
+            }
+            Caller::Nobody { dead_cookie } => {
+                let name = dead_cookie.as_ref()?;
+                let tenant = self.gate.tenants.iter().find(|tenant| tenant.sessions.cookie.name == *name)?;
+                Some(cookies::clear(&tenant.sessions.cookie))
+            }
+        }
+    }
+
+    fn pool(&self, context: &Context) -> Result<&Pool> {
+        let permit = context.permit.as_ref();
+        permit
+            .and_then(|permit| self.pools.get(permit.upstream().0))
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no upstream"))
+    }
+}
+
+/// A refusal, and whether an exchange was refused.
+struct Refused {
+    refusal: Refusal,
+    manner: Manner,
+}
+
+impl Refused {
+    fn exchange(refusal: Refusal) -> Self {
+        Self { refusal, manner: Manner::Exchange }
+    }
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), manner: Manner::Request }
+    }
+}
+
+impl Context {
+    fn meet(&mut self, head: &Head<'_>, visitor: &Visitor) {
+        if visitor.via == Via::TrustedProxy
+            && let Some(id) = head.single(REQUEST_ID).filter(|id| is_request_id(id))
+        {
+            self.entry.request_id = id.to_owned();
+        }
+        self.entry.client = Some(visitor.client);
+        self.entry.path = head.path.to_owned();
+        self.target = head.target().into_owned();
+        self.visitor = Some(visitor.clone());
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Door {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context {
+            entry: Entry::new(self.request_ids.next()),
+            visitor: None,
+            target: String::new(),
+            permit: None,
+            tries: 0,
+            body_bytes: 0,
+            now: self.clock.now(),
+            upstream: None,
+            _request: InFlight::on(&self.in_flight),
+        }
+    }
+
+    /// None: Pingora's default boxes a compressor for every request.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
+        context.entry.method = downstream.req_header().method.to_string();
+        // Guarded, or it would undo a shutdown, `Connection: close` and HTTP/1.0.
+        if downstream.get_keepalive().is_some() {
+            downstream.set_keepalive(Some(self.idle_timeout.as_secs()));
+        }
+        let reply = match self.receive(downstream, context).await {
+            Ok(None) => {
+                if let Some(refusal) = context.permit.as_ref().and_then(Permit::reported).cloned() {
+                    context.entry.refused(refusal, false);
+                }
+                if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
+                    context.entry.user = Some(proof.identity().clone());
+                }
+                return Ok(false);
+            }
+            Ok(Some(reply)) => reply,
+            Err(refused) => self.refuse(refused, &downstream.req_header().clone(), context),
+        };
+        keep_usable(downstream);
+        reply.send(downstream, &context.entry.request_id).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
+        let pool = self.pool(context)?;
+        let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
+        let is_tunnel = downstream.req_header().headers.contains_key(UPGRADE);
+        let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
+        let picked = pool.pick(context.tries, Some(timeout)).await;
+        context.tries += 1;
+        context.entry.upstream = Some(pool.config.name.clone());
+        let (peer, in_flight) =
+            picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        context.upstream = Some(in_flight);
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Downstream,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        let (Some(permit), Some(visitor)) = (&context.permit, &context.visitor) else {
+            return Err(Error::explain(ErrorType::InternalError, "no permit, no identity"));
+        };
+        self.stamp.request(request, permit, visitor, &context.target, &context.entry.request_id)?;
+        if let Some(host) = &self.pool(context)?.config.host {
+            stamp::host(request, host)?;
+        }
+        context.entry.upstream_times.0 = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Downstream,
+        body: &mut Option<Bytes>,
+        _: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
+        if most.is_some_and(|most| context.body_bytes > most) {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "body is larger than max_body"));
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        downstream: &mut Downstream,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.entry.upstream_times.1 = Some(Instant::now());
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            downstream.set_read_timeout(Some(TUNNEL_IDLE));
+        }
+        // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
+        for name in ["keep-alive", "proxy-connection", "proxy-authenticate"] {
+            response.remove_header(name);
+        }
+        self.keep_our_cookies(response)?;
+        if let Some(cookie) = self.cookie_for(context) {
+            response.append_header(SET_COOKIE, cookie)?;
+        }
+        if let Some(Caller::Known(_)) = context.permit.as_ref().map(Permit::caller) {
+            if !response.headers.contains_key(CACHE_CONTROL) {
+                response.insert_header(CACHE_CONTROL, "private")?;
+            }
+            response.append_header(VARY, "Cookie, Authorization")?;
+        }
+        response.insert_header(REQUEST_ID, context.entry.request_id.as_str())
+    }
+
+    async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, context: &mut Context) -> FailToProxy {
+        let reason = match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
+            (_, ErrorSource::Downstream) => {
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+            (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => {
+                Reason::UpstreamTimeout(error.etype().as_str().to_owned())
+            }
+            _ => Reason::UpstreamUnreachable(error.etype().as_str().to_owned()),
+        };
+        let code = reason.denial().spelling().status;
+        if downstream.response_written().is_none() {
+            let request = downstream.req_header().clone();
+            let reply = self.refuse(reason.into(), &request, context);
+            downstream.set_keepalive(None);
+            // The client may be gone as well; the line in the log says what happened.
+            if reply.send(downstream, &context.entry.request_id).await.is_err() {
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+        }
+        FailToProxy { error_code: code, can_reuse_downstream: false }
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Downstream,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so the next server may have it, whatever the method.
+        let more = self.pool(context).is_ok_and(|pool| context.tries < pool.size());
+        error.set_retry(more);
+        error
+    }
+
+    async fn logging(&self, downstream: &mut Downstream, _: Option<&Error>, context: &mut Context) {
+        context.entry.write(downstream.response_written().map(|response| response.status));
+    }
+
+    /// Without the query, where tokens travel.
+    fn request_summary(&self, _: &Downstream, context: &Context) -> String {
+        format!("{} {}", context.entry.method, context.entry.path)
+    }
+
+    /// Ours says more, and nothing of what the upstream sent.
+    fn suppress_error_log(&self, _: &Downstream, _: &Context, _: &Error) -> bool {
+        true
+    }
+}
+
+impl Door {
+    /// The app can neither set nor clear our sessions.
+    fn keep_our_cookies(&self, response: &mut ResponseHeader) -> Result<()> {
+        let is_ours = |value: &http::HeaderValue| self.stamp.is_session_cookie(cookies::name_set_by(value.as_bytes()));
+        if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
+            return Ok(());
+        }
+        let kept: Vec<_> = response.headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
+        response.remove_header(&SET_COOKIE);
+        for value in kept {
+            response.append_header(SET_COOKIE, value)?;
+        }
+        Ok(())
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request line as the client sent it.
+struct Wire {
+    is_http2: bool,
+    target: Bytes,
+}
+
+impl Wire {
+    fn head<'a>(&'a self, request: &'a RequestHeader) -> Result<Head<'a>, HeadError> {
+        let authority = request.uri.authority().map(http::uri::Authority::as_str).filter(|_| self.is_http2);
+        Head::parse(&request.method, &self.target, authority, &request.headers)
+    }
+}
+
+/// Pingora escapes a target it cannot read and tries again; what it made of it must be what was sent.
+fn target_on_the_wire(downstream: &Downstream, raw: &Bytes) -> Result<Bytes, HeadError> {
+    let seen = downstream.req_header().raw_path();
+    if downstream.is_http2() {
+        return Ok(Bytes::copy_from_slice(seen));
+    }
+    let line = raw.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let mut words = line.split(|b| *b == b' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(_), Some(target), Some(_), None) if target == seen => Ok(raw.slice_ref(target)),
+        _ => Err(HeadError::Target),
+    }
+}
+
+fn peer(downstream: &Downstream) -> IpAddr {
+    let address = downstream.client_addr().and_then(|address| address.as_inet());
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+}
+
+/// A body of at most [`MAX_BODY`] bytes, within a total time.
+async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
+    let headers = &downstream.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(Reason::BodyTooLarge.into());
+    }
+    let expects = headers.contains_key(EXPECT);
+    let read = async {
+        if expects {
+            downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
+        }
+        let mut body = BytesMut::new();
+        loop {
+            match downstream.read_request_body().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => return Err(Reason::BodyTooLarge),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body.to_vec()),
+                Err(_) => return Err(Reason::Request("body is broken")),
+            }
+        }
+    };
+    match tokio::time::timeout(BODY_DEADLINE, read).await {
+        Ok(body) => Ok(body?),
+        Err(_) => Err(Reason::Request("body took too long").into()),
+    }
+}
+
+/// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
+fn keep_usable(downstream: &mut Downstream) {
+    let headers = &downstream.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length <= MOST_DRAINED) {
+        downstream.set_close_on_response_before_downstream_finish(false);
+        downstream.set_total_drain_timeout(Some(BODY_DEADLINE));
+    }
+}
+
+fn is_request_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Request ids: unique, not secret, and no system call each.
+struct RequestIds {
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self { prefix: u64::from_ne_bytes(random()), next: AtomicU64::new(0) }
+    }
+}
+
+impl RequestIds {
+    fn next(&self) -> String {
+        format!("{:016x}{:016x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,241 @@
+//! Answers of our own: a refusal or an outcome becomes bytes on the wire.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+        RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use pingora::{http::ResponseHeader, proxy::Session as Downstream};
+use serde_json::{Value, json};
+
+use crate::{
+    cookies,
+    denial::{Denial, Reason, Refusal},
+    exchange::{Answer, Outcome, Who},
+    pages::{self, FormNames},
+    visitor::Visitor,
+};
+
+/// An answer: status, headers beside those every answer of ours has, body.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Bytes,
+}
+
+/// Whom a refusal is for: it decides between data, a page and a way to log in.
+pub struct Audience<'a> {
+    pub method: &'a Method,
+    pub headers: &'a HeaderMap,
+    pub visitor: Option<&'a Visitor>,
+    /// Path and query asked for, without tokens.
+    pub target: &'a str,
+    pub manner: Manner,
+    pub request_id: &'a str,
+}
+
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// A request: a person without a session is sent to log in.
+    Request,
+    /// An exchange: it never redirects, or a wrong secret would loop between two servers.
+    Exchange,
+}
+
+impl Reply {
+    fn new(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn data(self, kind: &str, value: &Value) -> Self {
+        let mut reply = self.with(CONTENT_TYPE, kind);
+        reply.body = value.to_string().into();
+        reply
+    }
+
+    fn page(self, html: String) -> Self {
+        const POLICY: &str =
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+        let mut reply = self.with(CONTENT_TYPE, "text/html; charset=utf-8").with(CONTENT_SECURITY_POLICY, POLICY);
+        reply.body = html.into();
+        reply
+    }
+
+    /// The answer to a refusal.
+    pub fn refusal(refusal: &Refusal, audience: &Audience<'_>) -> Self {
+        let denial = refusal.reason.denial();
+        let spelling = denial.spelling();
+        let status = StatusCode::from_u16(spelling.status).expect("the table of denials holds statuses");
+        let login_url = refusal.tenant.as_ref().and_then(|tenant| tenant.login_url.as_ref());
+        let is_navigation = audience.is_navigation();
+        let reply = match (login_url, audience.visitor) {
+            (Some(login_url), Some(visitor))
+                if is_navigation && spelling.refresh && audience.manner == Manner::Request =>
+            {
+                let mut login_url = login_url.clone();
+                login_url.query_pairs_mut().append_pair("return_to", &visitor.url(audience.target));
+                Self::new(StatusCode::SEE_OTHER).with(LOCATION, login_url)
+            }
+            (login_url, _) if is_navigation => {
+                let link = login_url.filter(|_| spelling.refresh).map(url::Url::as_str);
+                Self::new(status).page(pages::denied(denial, link, audience.request_id))
+            }
+            _ => Self::new(status).data("application/problem+json", &problem(denial, audience.request_id)),
+        };
+        reply.with_denial_headers(refusal, denial)
+    }
+
+    fn with_denial_headers(mut self, refusal: &Refusal, denial: Denial) -> Self {
+        if let Some(error) = denial.bearer_error().filter(|_| !self.status.is_redirection()) {
+            let challenge = match error {
+                None => "Bearer realm=\"vestibule\"".to_owned(),
+                Some(error) => format!("Bearer realm=\"vestibule\", error=\"{error}\""),
+            };
+            self = self.with(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = refusal.reason.retry_after() {
+            self = self.with(RETRY_AFTER, seconds.to_string());
+        }
+        if denial == Denial::MethodNotAllowed {
+            let methods = match refusal.reason {
+                Reason::EndpointMethod => "GET, HEAD, POST",
+                _ => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            };
+            self = self.with(ALLOW, methods);
+        }
+        if let (Some(name), Some(tenant)) = (&refusal.dead_cookie, &refusal.tenant)
+            && *name == tenant.sessions.cookie.name
+        {
+            self = self.with(SET_COOKIE, cookies::clear(&tenant.sessions.cookie));
+        }
+        self
+    }
+
+    /// The answer to an outcome of our own endpoints.
+    pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, request_id: &str) -> Self {
+        match outcome {
+            Outcome::SignedIn { who, set_cookie, answer, .. } => {
+                let reply = match answer {
+                    Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
+                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
+                };
+                set_cookie.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+            }
+            Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
+            Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
+            Outcome::SignedOut { set_cookies, answer, .. } => {
+                let reply = match answer {
+                    Answer::Data => Self::new(StatusCode::NO_CONTENT),
+                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
+                };
+                set_cookies.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+            }
+            Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
+        }
+    }
+
+    /// Writes the answer, without its body to `HEAD`. The connection stays usable.
+    pub async fn send(self, downstream: &mut Downstream, request_id: &str) -> pingora::Result<()> {
+        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6))?;
+        for (name, value) in self.headers {
+            head.append_header(name, value)?;
+        }
+        head.insert_header(CACHE_CONTROL, "no-store")?;
+        head.insert_header(REFERRER_POLICY, "no-referrer")?;
+        head.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+        head.insert_header(HeaderName::from_static("x-request-id"), request_id)?;
+        if self.status != StatusCode::NO_CONTENT {
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        }
+        let has_body = !self.body.is_empty() && downstream.req_header().method != Method::HEAD;
+        downstream.write_response_header(Box::new(head), !has_body).await?;
+        if has_body {
+            downstream.write_response_body(Some(self.body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Audience<'_> {
+    /// A person looking at a browser's window: told so by the browser, or else by what it would rather read.
+    fn is_navigation(&self) -> bool {
+        match self.headers.get("sec-fetch-mode") {
+            Some(mode) => mode == "navigate",
+            None => matches!(*self.method, Method::GET | Method::HEAD) && prefers_html(self.headers),
+        }
+    }
+}
+
+/// RFC 9110 section 12.5.1, between the two kinds we have.
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let (mut html, mut json) = (0.0_f32, 0.0_f32);
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    for range in ranges {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        match kind.as_str() {
+            "text/html" | "application/xhtml+xml" => html = html.max(weight),
+            "application/json" | "application/problem+json" => json = json.max(weight),
+            _ => {}
+        }
+    }
+    html > 0.0 && html >= json
+}
+
+/// RFC 9457.
+fn problem(denial: Denial, request_id: &str) -> Value {
+    let spelling = denial.spelling();
+    json!({
+        "type": format!("urn:vestibule:{}", spelling.code),
+        "title": spelling.title,
+        "status": spelling.status,
+        "code": spelling.code,
+        "detail": pages::explanation(denial),
+        "request_id": request_id,
+        "refresh": spelling.refresh,
+    })
+}
+
+fn session_object(who: &Who) -> Value {
+    let user = &who.identity;
+    json!({
+        "user": {
+            "id": user.user,
+            "tenant": user.tenant.as_str(),
+            "roles": user.roles,
+            "email": user.email,
+            "name": user.name,
+            "plan": user.plan,
+        },
+        "expires_at": who.expires_at.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(value: &'static str) -> bool {
+        prefers_html(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn browsers_prefer_html_and_scripts_do_not() {
+        assert!(accepts("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(accepts("application/json;q=0.5, text/html"));
+        for script in ["*/*", "application/json", "application/json, text/html;q=0.9", "text/html;q=0", ""] {
+            assert!(!accepts(script), "{script}");
+        }
+    }
+}

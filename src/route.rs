@@ -1,0 +1,276 @@
+//! Routes: which part of the app a request is for, and what it takes to get there.
+//!
+//! A route matches by host (its own, then `*.` one label up, then any) and by the longest prefix of the path that ends at a
+//! segment boundary. Paths are matched percent-decoded, so that `/%61dmin` is `/admin` as it is to the app.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::Method;
+
+use crate::{head, tenant::Candidates};
+
+/// What a route demands. `Deny` is a policy of its own: absence is never permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Deny,
+    /// Passes, always without identity.
+    Public,
+    /// Passes as who is calling, or as nobody.
+    Optional,
+    /// Passes as who is calling, with any of the roles if there are any.
+    Require(Vec<String>),
+}
+
+/// Position of an upstream in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamId(pub usize);
+
+/// One `[[routes]]` entry.
+#[derive(Debug)]
+pub struct Route {
+    pub pattern: Pattern,
+    pub policy: Policy,
+    /// The route's own tenant; `None` leaves it to the host.
+    pub tenant: Option<Arc<Candidates>>,
+    /// `None` only where the policy is `Deny`.
+    pub upstream: Option<UpstreamId>,
+    pub handoff_param: Option<String>,
+    pub bearer_param: Option<String>,
+    pub bearer: Bearer,
+    pub refusals: Refusals,
+    /// The most bytes of a request's body.
+    pub max_body: Option<u64>,
+    pub response_timeout: Option<Duration>,
+}
+
+/// What becomes of the `Authorization` header once it was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    Removed,
+    /// `forward_token = true`.
+    Forwarded,
+}
+
+/// What becomes of requests that are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    Enforced,
+    /// `report_only = true`: logged, and forwarded without identity.
+    Reported,
+}
+
+/// What a route matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// Lower case; `*.acme.example` for one label before it; `None` for any.
+    pub host: Option<String>,
+    pub path: String,
+    /// `None` for all.
+    pub methods: Option<Vec<Method>>,
+}
+
+impl Pattern {
+    /// Whether a method is among the route's; `HEAD` goes with `GET`.
+    pub fn admits(&self, method: &Method) -> bool {
+        self.methods.as_ref().is_none_or(|methods| {
+            methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
+        })
+    }
+
+    /// Whether some request matches both equally well, so that neither comes first.
+    pub fn collides(&self, other: &Self) -> bool {
+        let overlap = match (&self.methods, &other.methods) {
+            (Some(ours), Some(theirs)) => ours.iter().any(|method| theirs.contains(method)),
+            (None, None) => true,
+            // One that names methods comes before one that takes the rest.
+            _ => false,
+        };
+        self.host == other.host && self.path == other.path && overlap
+    }
+}
+
+/// Why no route was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    #[error("no route for this host and path")]
+    None,
+    #[error("no route for this method")]
+    Method,
+    #[error("path parameters hide which route is meant")]
+    Ambiguous,
+}
+
+/// All routes, found in time that depends on neither their number nor the path's length.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    exact: HashMap<String, PathTable>,
+    wildcard: HashMap<String, PathTable>,
+    any: PathTable,
+    count: usize,
+}
+
+impl RouteTable {
+    /// Builds the table; the configuration has seen to it that no two collide.
+    pub fn new(routes: impl IntoIterator<Item = Arc<Route>>) -> Self {
+        let mut table = Self::default();
+        for route in routes {
+            table.count += 1;
+            let paths = match route.pattern.host.as_deref() {
+                None => &mut table.any,
+                Some(host) => match host.strip_prefix("*.") {
+                    Some(parent) => table.wildcard.entry(parent.to_owned()).or_default(),
+                    None => table.exact.entry(host.to_owned()).or_default(),
+                },
+            };
+            paths.insert(route);
+        }
+        table
+    }
+
+    /// How many routes there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The route of a request.
+    pub fn find(&self, host: &str, method: &Method, path: &str) -> Result<&Arc<Route>, RouteError> {
+        if !path.contains(['%', ';']) {
+            return self.lookup(host, method, path.as_bytes());
+        }
+        let decoded = head::decoded(path);
+        let found = self.lookup(host, method, &decoded);
+        if decoded.contains(&b';') {
+            // `/admin;x` is another path to some apps and `/admin` to others: refused where that would be another route.
+            let other = self.lookup(host, method, &head::without_parameters(&decoded));
+            let same = match (&found, &other) {
+                (Ok(found), Ok(other)) => Arc::ptr_eq(found, other),
+                (found, other) => found.is_err() && other.is_err(),
+            };
+            if !same {
+                return Err(RouteError::Ambiguous);
+            }
+        }
+        found
+    }
+
+    fn lookup(&self, host: &str, method: &Method, path: &[u8]) -> Result<&Arc<Route>, RouteError> {
+        let parent = host.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        let tables = [self.exact.get(host), parent, Some(&self.any)];
+        let mut error = RouteError::None;
+        for table in tables.into_iter().flatten() {
+            match table.find(method, path) {
+                Err(RouteError::None) => {}
+                Err(other) => {
+                    error = other;
+                    break;
+                }
+                found => return found,
+            }
+        }
+        Err(error)
+    }
+}
+
+#[derive(Debug, Default)]
+struct PathTable {
+    by_path: HashMap<Vec<u8>, Vec<Arc<Route>>>,
+    /// Slashes in the path of the deepest route: no longer prefix needs a look-up.
+    depth: usize,
+}
+
+impl PathTable {
+    fn insert(&mut self, route: Arc<Route>) {
+        let path = route.pattern.path.as_bytes().to_vec();
+        self.depth = self.depth.max(path.iter().filter(|b| **b == b'/').count());
+        let routes = self.by_path.entry(path).or_default();
+        routes.push(route);
+        routes.sort_by_key(|route| route.pattern.methods.is_none());
+    }
+
+    fn find(&self, method: &Method, path: &[u8]) -> Result<&Arc<Route>, RouteError> {
+        // Ends of the prefixes to try, shortest first: after each slash, before the next one, and the whole path.
+        let mut slashes = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+        let mut end = match slashes.nth(self.depth) {
+            Some(at) => at,
+            None => path.len(),
+        };
+        loop {
+            if let Some(routes) = self.by_path.get(&path[..end]) {
+                let admitted = routes.iter().find(|route| route.pattern.admits(method));
+                return admitted.ok_or(RouteError::Method);
+            }
+            end = match path[..end].iter().rposition(|b| *b == b'/') {
+                // `/a/b`: after `/a/b` try `/a/`, then `/a`.
+                Some(at) if at + 1 < end => at + 1,
+                Some(at) if at > 0 => at,
+                _ => return Err(RouteError::None),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(patterns: &[(Option<&str>, &str, Option<&[Method]>)]) -> RouteTable {
+        RouteTable::new(patterns.iter().map(|(host, path, methods)| {
+            Arc::new(Route {
+                pattern: Pattern {
+                    host: host.map(str::to_owned),
+                    path: (*path).to_owned(),
+                    methods: methods.map(<[Method]>::to_vec),
+                },
+                policy: Policy::Public,
+                tenant: None,
+                upstream: Some(UpstreamId(0)),
+                handoff_param: None,
+                bearer_param: None,
+                bearer: Bearer::Removed,
+                refusals: Refusals::Enforced,
+                max_body: None,
+                response_timeout: None,
+            })
+        }))
+    }
+
+    fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Result<&'t str, RouteError> {
+        table.find(host, &Method::GET, path).map(|route| route.pattern.path.as_str())
+    }
+
+    #[test]
+    fn the_longest_prefix_at_a_segment_boundary_wins() {
+        let table = table(&[(None, "/", None), (None, "/a", None), (None, "/a/b/", None), (None, "/a/b/c", None)]);
+        for (path, route) in [
+            ("/", "/"), ("/ab", "/"), ("/a", "/a"), ("/a/", "/a"), ("/a/x", "/a"), ("/a/b", "/a"), ("/a/b/", "/a/b/"),
+            ("/a/b/x/y/z", "/a/b/"), ("/a/b/c", "/a/b/c"), ("/a/b/cd", "/a/b/"), ("/a/b/c/d", "/a/b/c"), ("/%61/%62/c", "/a/b/c"),
+        ] {
+            assert_eq!(found(&table, "h", path), Ok(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_host_comes_before_its_wildcard_and_that_before_any() {
+        let table = table(&[(Some("s.acme.example"), "/s", None), (Some("*.acme.example"), "/w", None), (None, "/", None)]);
+        assert_eq!(found(&table, "s.acme.example", "/s"), Ok("/s"));
+        assert_eq!(found(&table, "s.acme.example", "/w"), Ok("/w"));
+        assert_eq!(found(&table, "a.b.acme.example", "/w"), Ok("/"));
+        assert_eq!(found(&table, "acme.example", "/w"), Ok("/"));
+        assert_eq!(found(&self::table(&[(Some("h"), "/", None)]), "other", "/"), Err(RouteError::None));
+    }
+
+    #[test]
+    fn methods_are_told_apart_and_others_are_refused() {
+        let table = table(&[(None, "/", None), (None, "/a", Some(&[Method::GET]))]);
+        assert!(table.find("h", &Method::HEAD, "/a").is_ok());
+        assert_eq!(table.find("h", &Method::POST, "/a").err(), Some(RouteError::Method));
+    }
+
+    #[test]
+    fn path_parameters_may_not_hide_a_route() {
+        let table = table(&[(None, "/", None), (None, "/admin", None)]);
+        assert_eq!(found(&table, "h", "/admin;x/y"), Err(RouteError::Ambiguous));
+        assert_eq!(found(&table, "h", "/admin%3bx"), Err(RouteError::Ambiguous));
+        assert_eq!(found(&table, "h", "/admin/list;page=2"), Ok("/admin"));
+    }
+}

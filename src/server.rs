@@ -1,0 +1,141 @@
+//! A configuration becomes a running server, and ends in an orderly way.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::IntoRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use pingora::{
+    apps::http_app::HttpServer,
+    proxy::http_proxy,
+    server::{Fds, ListenFds, configuration::ServerConf},
+    services::{Service as _, listening::Service},
+};
+use thiserror::Error;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    admin::Admin,
+    cache::VerifiedCache,
+    config::{Config, LedgerChoice},
+    gate::Gate,
+    ledger::{Ledger, MemoryLedger},
+    limits::FailureLimit,
+    proxy::Door,
+    time::Clock,
+};
+
+/// Why a server cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("{address} cannot be listened on: {error}; stop what listens there, or change listen.{key}")]
+    Bind { key: &'static str, address: SocketAddr, error: io::Error },
+}
+
+/// A server that listens. Dropping it stops at once; [`Running::stop`] lets requests in flight end.
+pub struct Running {
+    pub address: SocketAddr,
+    pub admin: Option<SocketAddr>,
+    stopping: watch::Sender<bool>,
+    in_flight: Arc<AtomicUsize>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How often the ledger forgets what has expired.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Starts serving on the current runtime; both listeners are bound when this returns.
+pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    // Bound here and not by Pingora, which tries for half a minute and then panics in a task of its own.
+    let listener = bind("address", config.listen.address)?;
+    let admin_listener = config.listen.admin.map(|address| bind("admin", address)).transpose()?;
+    let (stopping, stopped) = watch::channel(false);
+    let in_flight = Arc::new(AtomicUsize::new(0));
+    let ledger = Arc::new(match config.ledger {
+        LedgerChoice::Memory { most } => Ledger::Memory(MemoryLedger::new(most)),
+    });
+    let mut tasks = vec![sweep(ledger.clone(), clock.clone(), stopped.clone())];
+    let mut running_admin = None;
+    if let Some((listener, address)) = admin_listener {
+        running_admin = Some(address);
+        tasks.push(serve(HttpServer::new_app(Admin::new(stopped.clone())), listener, address, stopped.clone()));
+    }
+    let (listener, address) = listener;
+    let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
+    let door = Door::new(&config, gate(&config, ledger), clock, in_flight.clone());
+    tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
+    Ok(Running { address, admin: running_admin, stopping, in_flight, tasks })
+}
+
+/// The gate of a configuration.
+pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
+    Gate {
+        routes: config.route_table(),
+        tenants: config.tenants.clone(),
+        sessions: config.sessions(),
+        ledger,
+        failures: Arc::new(FailureLimit::new(config.failures)),
+        cache: VerifiedCache::default(),
+    }
+}
+
+impl Running {
+    /// Accepts nothing more and waits for requests in flight, at most `grace`.
+    pub async fn stop(self, grace: Duration) {
+        // Whoever listened is gone already if nobody receives this.
+        let _ = self.stopping.send(true);
+        let ended = async {
+            while self.in_flight.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            crate::log::caution("requests were still in flight at the end of shutdown_grace");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| StartError::Bind { key, address, error })
+}
+
+/// Serves an app of Pingora's on a listener of ours, handed over as it hands over its own on an upgrade.
+fn serve<A>(app: A, listener: TcpListener, address: SocketAddr, stopped: watch::Receiver<bool>) -> JoinHandle<()>
+where
+    A: pingora::apps::ServerApp + Send + Sync + 'static,
+{
+    let name = address.to_string();
+    let mut fds = Fds::new();
+    fds.add(name.clone(), listener.into_raw_fd());
+    let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
+    let mut service = Service::new("vestibule".to_owned(), app);
+    service.add_tcp(&name);
+    tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await })
+}
+
+fn sweep(ledger: Arc<Ledger>, clock: Clock, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while tokio::time::timeout(SWEEP, stopped.changed()).await.is_err() {
+            ledger.sweep(clock.now());
+        }
+    })
+}

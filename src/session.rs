@@ -1,0 +1,286 @@
+//! Sessions: sealed into their cookie, so that any instance opens one without a look-up.
+//!
+//! A cookie's value is base64url of `tag (8) | nonce (12) | ciphertext and its tag (16)`. Each pair of session key and
+//! tenant has its own AES-256-GCM-SIV key (RFC 8452), derived by HKDF-SHA256 (RFC 5869), and its own look-up tag, so a
+//! cookie taken to another tenant does not open: there is no check to forget. The browser learns nothing from it.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hkdf,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    identity::{Identity, TenantId, Verified},
+    secret::{Secret, random},
+    time::UnixTime,
+};
+
+const TAG: usize = 8;
+
+/// A session's random name, 128 bits; it stands in the ledger, never in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub [u8; 16]);
+
+/// A session as sealed into its cookie.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    pub id: SessionId,
+    pub identity: Identity,
+    pub started_at: UnixTime,
+    pub expires_at: UnixTime,
+    /// When it was last sealed: idle time counts from here.
+    pub seen_at: UnixTime,
+}
+
+/// How long a tenant's sessions last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    pub absolute: Duration,
+    pub idle: Option<Duration>,
+}
+
+/// Why a cookie is no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SessionError {
+    #[error("cookie does not open under any session key")]
+    Sealed,
+    #[error("session belongs to another tenant")]
+    Tenant,
+    #[error("session is past its lifetime")]
+    Expired,
+    #[error("session was idle too long")]
+    Idle,
+}
+
+impl Session {
+    /// A fresh session for a verified identity.
+    pub fn start(identity: Identity, lifetime: Lifetime, now: UnixTime) -> Self {
+        Self {
+            id: SessionId(random()),
+            identity,
+            started_at: now,
+            expires_at: now.plus(lifetime.absolute),
+            seen_at: now,
+        }
+    }
+
+    /// The same session used again, once a minute at most; `None` while it was seen just now.
+    pub fn renewed(&self, now: UnixTime) -> Option<Self> {
+        (now.since(self.seen_at) >= 60).then(|| Self { seen_at: now, ..self.clone() })
+    }
+
+    /// Whether it is within its lifetime at `now`. One that starts in the future is as dead as one that ended: no leeway
+    /// is due between our own clocks, but one minute lets instances differ.
+    pub fn check(&self, lifetime: Lifetime, now: UnixTime) -> Result<(), SessionError> {
+        let minute = Duration::from_secs(60);
+        // The tenant may have shortened its lifetime since.
+        let end = self.expires_at.min(self.started_at.plus(lifetime.absolute));
+        if now >= end || self.started_at > now.plus(minute) {
+            return Err(SessionError::Expired);
+        }
+        match lifetime.idle {
+            Some(idle) if now >= self.seen_at.plus(idle) => Err(SessionError::Idle),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is inside the seal, with short names: a cookie has 4 KB.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<'a> {
+    i: [u8; 16],
+    #[serde(borrow)]
+    u: std::borrow::Cow<'a, str>,
+    r: Vec<String>,
+    e: Option<String>,
+    n: Option<String>,
+    p: Option<String>,
+    m: Option<String>,
+    s: i64,
+    x: i64,
+    l: i64,
+}
+
+struct SealKey {
+    tenant: TenantId,
+    tag: [u8; TAG],
+    key: LessSafeKey,
+}
+
+/// The session keys of all tenants: the first of the configuration seals, all open.
+pub struct SessionKeys {
+    keys: Vec<SealKey>,
+    by_tag: HashMap<[u8; TAG], usize>,
+    sealing: HashMap<TenantId, usize>,
+}
+
+impl SessionKeys {
+    /// Derives a key for each secret and tenant.
+    pub fn new<'a>(secrets: &[Secret], tenants: impl IntoIterator<Item = &'a TenantId>) -> Self {
+        let mut ring = Self { keys: Vec::new(), by_tag: HashMap::new(), sealing: HashMap::new() };
+        for tenant in tenants {
+            for secret in secrets {
+                let at = ring.keys.len();
+                let key = SealKey::derive(secret, tenant);
+                ring.by_tag.insert(key.tag, at);
+                ring.sealing.entry(tenant.clone()).or_insert(at);
+                ring.keys.push(key);
+            }
+        }
+        ring
+    }
+
+    /// Seals a session into a cookie value.
+    pub fn seal(&self, session: &Session) -> Option<String> {
+        let key = &self.keys[*self.sealing.get(&session.identity.tenant)?];
+        let identity = &session.identity;
+        let sealed = Sealed {
+            i: session.id.0,
+            u: identity.user.as_str().into(),
+            r: identity.roles.clone(),
+            e: identity.email.clone(),
+            n: identity.name.clone(),
+            p: identity.plan.clone(),
+            m: identity.picture.clone(),
+            s: session.started_at.0,
+            x: session.expires_at.0,
+            l: session.seen_at.0,
+        };
+        let mut text = Zeroizing::new(serde_json::to_vec(&sealed).ok()?);
+        let nonce: [u8; NONCE_LEN] = random();
+        key.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(key.tag), &mut *text).ok()?;
+        Some(URL_SAFE_NO_PAD.encode([&key.tag[..], &nonce[..], &text[..]].concat()))
+    }
+
+    /// Opens a cookie value; whether the session is still alive is [`Session::check`]'s to say.
+    pub fn open(&self, value: &str) -> Result<Verified<Session>, SessionError> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(value).map_err(|_| SessionError::Sealed)?;
+        let (tag, rest) = bytes.split_first_chunk_mut::<TAG>().ok_or(SessionError::Sealed)?;
+        let (nonce, text) = rest.split_first_chunk_mut::<NONCE_LEN>().ok_or(SessionError::Sealed)?;
+        let key = &self.keys[*self.by_tag.get(tag).ok_or(SessionError::Sealed)?];
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let text = key.key.open_in_place(nonce, Aad::from(*tag), text).map_err(|_| SessionError::Sealed)?;
+        let sealed: Sealed<'_> = serde_json::from_slice(text).map_err(|_| SessionError::Sealed)?;
+        Ok(Verified::assertion(Session {
+            id: SessionId(sealed.i),
+            identity: Identity {
+                user: sealed.u.into_owned(),
+                tenant: key.tenant.clone(),
+                roles: sealed.r,
+                email: sealed.e,
+                name: sealed.n,
+                plan: sealed.p,
+                picture: sealed.m,
+            },
+            started_at: UnixTime(sealed.s),
+            expires_at: UnixTime(sealed.x),
+            seen_at: UnixTime(sealed.l),
+        }))
+    }
+}
+
+impl SealKey {
+    fn derive(secret: &Secret, tenant: &TenantId) -> Self {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"vestibule session 1");
+        let source = salt.extract(secret.expose());
+        let mut tag = [0; TAG];
+        let mut key = Zeroizing::new([0; 32]);
+        expand(&source, &[b"tag", tenant.as_str().as_bytes()], &mut tag);
+        expand(&source, &[b"key", tenant.as_str().as_bytes()], key.as_mut_slice());
+        let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).expect("the algorithm takes 32 bytes");
+        Self { tenant: tenant.clone(), tag, key: LessSafeKey::new(key) }
+    }
+}
+
+fn expand(source: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    source
+        .expand(info, Length(out.len()))
+        .and_then(|material| material.fill(out))
+        .expect("HKDF gives up to 8160 bytes");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_795_000_000);
+    const LIFETIME: Lifetime = Lifetime { absolute: Duration::from_secs(3_600), idle: Some(Duration::from_secs(600)) };
+
+    fn secret(byte: u8) -> Secret {
+        Secret::new(vec![byte; 32])
+    }
+
+    fn session(tenant: &TenantId) -> Session {
+        let identity = Identity {
+            user: "maya \"ü\"".into(),
+            tenant: tenant.clone(),
+            roles: vec!["agent".into()],
+            email: Some("maya@acme.example".into()),
+            name: None,
+            plan: None,
+            picture: None,
+        };
+        Session::start(identity, LIFETIME, NOW)
+    }
+
+    #[test]
+    fn a_sealed_session_opens_to_itself_and_says_nothing() {
+        let acme = TenantId::new("acme");
+        let keys = SessionKeys::new(&[secret(1)], [&acme]);
+        let before = session(&acme);
+        let value = keys.seal(&before).expect("sealed");
+        assert!(*keys.open(&value).expect("opens") == before);
+        let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64url");
+        assert!(!bytes.windows(4).any(|w| w == b"maya" || w == b"acme"));
+        assert_ne!(keys.seal(&before), Some(value));
+    }
+
+    #[test]
+    fn any_changed_character_is_refused() {
+        let acme = TenantId::new("acme");
+        let keys = SessionKeys::new(&[secret(1)], [&acme]);
+        let value = keys.seal(&session(&acme)).expect("sealed");
+        for at in 0..value.len() {
+            let other = if value.as_bytes()[at] == b'A' { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &value[..at], &value[at + 1..]);
+            assert_eq!(keys.open(&changed).err(), Some(SessionError::Sealed), "at {at}");
+            assert!(keys.open(&value[..at]).is_err() && keys.open(&value[at + 1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn keys_rotate_and_tenants_do_not_mix() {
+        let (acme, globex) = (TenantId::new("acme"), TenantId::new("globex"));
+        let old = SessionKeys::new(&[secret(1)], [&acme, &globex]);
+        let both = SessionKeys::new(&[secret(2), secret(1)], [&acme, &globex]);
+        let new = SessionKeys::new(&[secret(2)], [&acme, &globex]);
+        let value = old.seal(&session(&acme)).expect("sealed");
+        assert_eq!(both.open(&value).expect("opens").identity.tenant, acme);
+        assert!(new.open(&value).is_err());
+        assert!(new.open(&both.seal(&session(&acme)).expect("sealed")).is_ok());
+        assert!(SessionKeys::new(&[secret(1)], [&globex]).open(&value).is_err());
+    }
+
+    #[test]
+    fn lifetimes_end_exactly_and_may_be_shortened_later() {
+        let session = session(&TenantId::new("acme"));
+        let at = |seconds| session.check(LIFETIME, UnixTime(NOW.0 + seconds));
+        assert_eq!((at(0), at(599), at(600)), (Ok(()), Ok(()), Err(SessionError::Idle)));
+        assert_eq!((at(3_600), at(-61)), (Err(SessionError::Expired), Err(SessionError::Expired)));
+        let shorter = Lifetime { absolute: Duration::from_secs(60), idle: None };
+        assert_eq!(session.check(shorter, UnixTime(NOW.0 + 60)), Err(SessionError::Expired));
+    }
+}

@@ -1,0 +1,347 @@
+//! What the app is told, and what it is not: the only place that writes or removes identity headers.
+//!
+//! Runs on the copy of the head that goes upstream, after Pingora has removed what `Connection` names, so that no client can
+//! name our headers there; and again on each retry, so it only sets and removes, never adds.
+
+use std::collections::HashSet;
+
+use http::{
+    HeaderName, HeaderValue,
+    header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_PROTOCOL},
+};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use pingora::http::RequestHeader;
+
+use crate::{
+    config::{Encoding, IdentityHeaders, folded},
+    cookies,
+    credential::SUBPROTOCOL,
+    gate::{Caller, Permit},
+    identity::Identity,
+    query,
+    route::{Bearer, Route},
+    tenant::Tenants,
+    visitor::{Via, Visitor},
+};
+
+/// What is stamped, for one configuration.
+pub struct Stamp {
+    headers: IdentityHeaders,
+    /// Folded names that no client may send: identity and `strip`.
+    forbidden: HashSet<String>,
+    /// Names of all tenants' session cookies.
+    cookies: HashSet<String>,
+    /// Parameters that carry tokens anywhere: cut out of `Referer`.
+    token_params: HashSet<String>,
+}
+
+/// Names a proxy rebuilds or an app may take for the address: only a trusted proxy may send them.
+const ADDRESSES: [&str; 8] = [
+    "forwarded", "xrealip", "xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl", "xclientip", "xrequestid",
+];
+
+/// Names by which a client could turn a method the route admits into one it does not.
+const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
+
+/// The longest name worth folding; a longer one equals none of ours.
+const LONGEST_NAME: usize = 256;
+
+impl Stamp {
+    /// Collects the names of a configuration.
+    pub fn new<'a>(
+        headers: &IdentityHeaders,
+        tenants: &Tenants,
+        token_params: &[String],
+        routes: impl IntoIterator<Item = &'a Route>,
+    ) -> Self {
+        let of_routes = routes.into_iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
+        Self {
+            forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name.as_str())).collect(),
+            cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
+            token_params: token_params.iter().chain(of_routes).cloned().collect(),
+            headers: headers.clone(),
+        }
+    }
+
+    /// Whether a cookie is one of our sessions.
+    pub fn is_session_cookie(&self, name: &[u8]) -> bool {
+        std::str::from_utf8(name).is_ok_and(|name| self.cookies.contains(name))
+    }
+
+    /// Makes the head that the app sees out of the client's: `target` is path and query as decided on,
+    /// without tokens.
+    pub fn request(
+        &self,
+        request: &mut RequestHeader,
+        permit: &Permit,
+        visitor: &Visitor,
+        target: &str,
+        request_id: &str,
+    ) -> pingora::Result<()> {
+        self.strip(request, permit.route(), visitor.via);
+        self.remove_credentials(request, permit.route(), target)?;
+        self.describe_visitor(request, visitor, request_id)?;
+        match permit.caller() {
+            Caller::Known(proof) => self.identify(request, proof.identity()),
+            Caller::Nobody { .. } => Ok(()),
+        }
+    }
+
+    /// Removes every header an app could take for one of ours, whatever its spelling.
+    fn strip(&self, request: &mut RequestHeader, route: &Route, via: Via) {
+        let is_limited = route.pattern.methods.is_some();
+        let doomed: Vec<HeaderName> = request
+            .headers
+            .keys()
+            .filter(|name| {
+                let name = name.as_str();
+                let mut buffer = [0; LONGEST_NAME];
+                let Some(fold) = fold_into(name, &mut buffer) else { return false };
+                let is_address = fold.starts_with("xforwarded") || ADDRESSES.contains(&fold);
+                // A trusted proxy spells them properly; `X_Forwarded_For` is someone else's.
+                let is_believed = via == Via::TrustedProxy && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric());
+                self.forbidden.contains(fold)
+                    || (is_address && !is_believed)
+                    || (is_limited && OVERRIDES.contains(&fold))
+            })
+            .cloned()
+            .collect();
+        for name in doomed {
+            request.remove_header(&name);
+        }
+    }
+
+    fn remove_credentials(&self, request: &mut RequestHeader, route: &Route, target: &str) -> pingora::Result<()> {
+        let is_bearer =
+            |value: &HeaderValue| value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+        if route.bearer == Bearer::Removed && request.headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
+            request.remove_header(&AUTHORIZATION);
+        }
+        self.remove_session_cookies(request)?;
+        // Also turns absolute-form into origin-form.
+        if request.raw_path() != target.as_bytes() {
+            request.set_raw_path(target.as_bytes())?;
+        }
+        if let Some(referer) = request.headers.get(REFERER) {
+            let kept = referer.to_str().ok().and_then(|url| cut(url, |name| self.token_params.contains(name)));
+            if let Some(kept) = kept {
+                request.insert_header(REFERER, kept)?;
+            }
+        }
+        remove_bearer_subprotocols(request)
+    }
+
+    /// Other cookies arrive byte for byte, in one header (RFC 9113 section 8.2.3).
+    fn remove_session_cookies(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+        let fields = request.headers.get_all(COOKIE).iter().count();
+        let is_ours = |headers: &HeaderMap| cookies::pairs(headers).any(|pair| self.is_session_cookie(pair.name));
+        if fields == 0 || (fields == 1 && !is_ours(&request.headers)) {
+            return Ok(());
+        }
+        let kept: Vec<&[u8]> = cookies::pairs(&request.headers)
+            .filter(|pair| !self.is_session_cookie(pair.name))
+            .map(|pair| pair.raw)
+            .collect();
+        let kept = kept.join(&b"; "[..]);
+        request.remove_header(&COOKIE);
+        if !kept.is_empty()
+            && let Ok(value) = HeaderValue::from_bytes(&kept)
+        {
+            request.insert_header(COOKIE, value)?;
+        }
+        Ok(())
+    }
+
+    fn describe_visitor(&self, request: &mut RequestHeader, visitor: &Visitor, request_id: &str) -> pingora::Result<()> {
+        const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+        let chain: Vec<&str> =
+            request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+        let peer = visitor.peer.to_string();
+        let chain = if chain.is_empty() { peer } else { format!("{}, {peer}", chain.join(", ")) };
+        request.insert_header(FORWARDED_FOR, chain)?;
+        request.insert_header(HeaderName::from_static("x-forwarded-proto"), visitor.scheme)?;
+        request.insert_header(HeaderName::from_static("x-forwarded-host"), visitor.authority.as_str())?;
+        request.insert_header(HeaderName::from_static("x-request-id"), request_id)
+    }
+
+    fn identify(&self, request: &mut RequestHeader, identity: &Identity) -> pingora::Result<()> {
+        let encoding = self.headers.encoding;
+        request.insert_header(&self.headers.user, encoded(&identity.user, encoding)?)?;
+        request.insert_header(&self.headers.tenant, identity.tenant.as_str())?;
+        request.insert_header(&self.headers.roles, joined(&identity.roles, encoding)?)?;
+        let profile = [
+            (&self.headers.email, &identity.email),
+            (&self.headers.name, &identity.name),
+            (&self.headers.plan, &identity.plan),
+        ];
+        for (header, value) in profile {
+            if let Some(value) = value {
+                request.insert_header(header, encoded(value, encoding)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Path and query without the parameters in which the route takes tokens.
+pub fn without_tokens(target: &str, route: &Route) -> String {
+    let params = [route.handoff_param.as_deref(), route.bearer_param.as_deref()];
+    cut(target, |name| params.contains(&Some(name))).unwrap_or_else(|| target.to_owned())
+}
+
+/// Sends the Host the upstream wants.
+pub fn host(request: &mut RequestHeader, host: &str) -> pingora::Result<()> {
+    request.insert_header(HOST, host)
+}
+
+fn fold_into<'b>(name: &str, buffer: &'b mut [u8; LONGEST_NAME]) -> Option<&'b str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
+    let mut length = 0;
+    for byte in name.bytes().filter(u8::is_ascii_alphanumeric) {
+        buffer[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    std::str::from_utf8(&buffer[..length]).ok()
+}
+
+/// A URL or path without some parameters of its query; `None` when it has none of them.
+fn cut(url: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
+    let (before, rest) = url.split_once('?')?;
+    let (query, fragment) = match rest.split_once('#') {
+        Some((query, fragment)) => (query, format!("#{fragment}")),
+        None => (rest, String::new()),
+    };
+    query::values(query, &unwanted).next()?;
+    Some(match query::without(query, unwanted) {
+        Some(kept) => format!("{before}?{kept}{fragment}"),
+        None => format!("{before}{fragment}"),
+    })
+}
+
+fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()> {
+    let protocols: Vec<&str> = request
+        .headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    if !protocols.iter().any(|protocol| protocol.starts_with(SUBPROTOCOL)) {
+        return Ok(());
+    }
+    let kept: Vec<&str> = protocols.into_iter().filter(|protocol| !protocol.starts_with(SUBPROTOCOL)).collect();
+    let kept = kept.join(", ");
+    request.remove_header(&SEC_WEBSOCKET_PROTOCOL);
+    if kept.is_empty() { Ok(()) } else { request.insert_header(SEC_WEBSOCKET_PROTOCOL, kept) }
+}
+
+/// What percent-encoding leaves alone: printable ASCII but `%`, so that decoding is always safe.
+const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b'%');
+const UNPRINTABLE_AND_COMMA: &AsciiSet = &UNPRINTABLE.add(b',');
+
+fn joined(roles: &[String], encoding: Encoding) -> pingora::Result<HeaderValue> {
+    let one = |role: &String| match encoding {
+        Encoding::Percent => percent_encode(role.as_bytes(), UNPRINTABLE_AND_COMMA).to_string().into_bytes(),
+        Encoding::Utf8 => role.replace('%', "%25").replace(',', "%2C").into_bytes(),
+        Encoding::QuotedPrintable => quoted_printable(role, b","),
+        Encoding::Base64 if role.contains(',') => base64(role),
+        Encoding::Base64 => spelled(role, encoding),
+    };
+    let roles: Vec<Vec<u8>> = roles.iter().map(one).collect();
+    value(&roles.join(&b","[..]))
+}
+
+fn encoded(text: &str, encoding: Encoding) -> pingora::Result<HeaderValue> {
+    value(&spelled(text, encoding))
+}
+
+fn value(bytes: &[u8]) -> pingora::Result<HeaderValue> {
+    HeaderValue::from_bytes(bytes)
+        .map_err(|_| pingora::Error::explain(pingora::ErrorType::InternalError, "identity is no header value"))
+}
+
+/// One spelling for each text and one text for each spelling: an app that decodes can never be led to another user.
+fn spelled(text: &str, encoding: Encoding) -> Vec<u8> {
+    let is_printable = text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    match encoding {
+        Encoding::Percent => percent_encode(text.as_bytes(), UNPRINTABLE).to_string().into_bytes(),
+        Encoding::Utf8 => text.as_bytes().to_vec(),
+        Encoding::QuotedPrintable => quoted_printable(text, b""),
+        // Plain text that would itself decode to text is encoded as well.
+        Encoding::Base64 if is_printable && !decodes(text) => text.as_bytes().to_vec(),
+        Encoding::Base64 => base64(text),
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text).into_bytes()
+}
+
+fn decodes(text: &str) -> bool {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.decode(text).is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
+}
+
+/// RFC 2045 section 6.7 without line breaks; `also` is encoded too.
+fn quoted_printable(text: &str, also: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        if (b' '..=b'~').contains(&byte) && byte != b'=' && !also.contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(format!("={byte:02X}").as_bytes());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str, encoding: Encoding) -> String {
+        String::from_utf8(spelled(text, encoding)).expect("text")
+    }
+
+    #[test]
+    fn names_fold_as_apps_fold_them() {
+        let mut buffer = [0; LONGEST_NAME];
+        for name in ["X-User-Id", "x_user_id", "X.User.Id", "x-userid", "XUSERID", "x--user-id_"] {
+            assert_eq!(fold_into(name, &mut buffer), Some("xuserid"), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_beyond_printable_ascii_are_encoded_so_that_decoding_is_safe() {
+        assert_eq!(text("maya@acme.example", Encoding::Percent), "maya@acme.example");
+        assert_eq!(text("Zoë 100%", Encoding::Percent), "Zo%C3%AB 100%25");
+        assert_eq!(text("Zoë=", Encoding::QuotedPrintable), "Zo=C3=AB=3D");
+        assert_eq!(text("Zoë", Encoding::Base64), "Wm/Dqw==");
+        assert_eq!(text("maya", Encoding::Base64), "maya");
+        assert_ne!(text("Wm/Dqw==", Encoding::Base64), "Wm/Dqw==");
+        assert_eq!(text("Zoë", Encoding::Utf8), "Zoë");
+    }
+
+    #[test]
+    fn a_comma_in_a_role_does_not_make_two() {
+        let roles = ["agent,admin".to_owned(), "user".to_owned()];
+        for encoding in [Encoding::Percent, Encoding::Utf8, Encoding::Base64, Encoding::QuotedPrintable] {
+            let value = joined(&roles, encoding).expect("value");
+            assert_eq!(value.as_bytes().iter().filter(|b| **b == b',').count(), 1, "{encoding:?}");
+        }
+        assert_eq!(joined(&roles, Encoding::Percent).expect("value"), "agent%2Cadmin,user");
+        assert_eq!(joined(&[], Encoding::Percent).expect("value"), "");
+    }
+
+    #[test]
+    fn token_parameters_are_cut_from_urls() {
+        let is_token = |name: &str| name == "token";
+        assert_eq!(cut("/a?token=x&b=1", is_token).as_deref(), Some("/a?b=1"));
+        assert_eq!(cut("https://p.test/a?token=x#y", is_token).as_deref(), Some("https://p.test/a#y"));
+        assert_eq!(cut("/a?b=token", is_token), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! Tenants: each with its keys, its sessions and its manners, and who of them a request may be for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use url::Url;
+
+use crate::{
+    identity::TenantId,
+    session::Lifetime,
+    token::{Jwt, TokenRules},
+};
+
+/// A customer.
+#[derive(Debug)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub tokens: TokenRules,
+    pub sessions: SessionRules,
+    pub exchange: ExchangeRules,
+    /// Where its widget lives: origins in their ASCII form, `https://app.acme.example`.
+    pub origins: HashSet<String>,
+    pub login_url: Option<Url>,
+    pub logout_url: Option<Url>,
+}
+
+/// How its sessions live.
+#[derive(Debug)]
+pub struct SessionRules {
+    pub lifetime: Lifetime,
+    pub cookie: CookieRules,
+}
+
+/// How its session cookie is named and set.
+#[derive(Clone, Debug)]
+pub struct CookieRules {
+    pub name: String,
+    pub transport: Transport,
+}
+
+/// Whether the cookie travels over TLS alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Secure,
+    /// `insecure_cookie = true`: plain-HTTP labs.
+    Plain,
+}
+
+/// How a token becomes a session.
+#[derive(Debug)]
+pub struct ExchangeRules {
+    pub uses: Uses,
+    pub handoff: Handoff,
+    pub on_switch: OnSwitch,
+    /// A path the vendor's widgets open for an exchange.
+    pub vendor_path: Option<&'static str>,
+}
+
+/// How often a token may be exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uses {
+    Once,
+    Many,
+}
+
+/// What a navigation with a token does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handoff {
+    /// Exchanges and redirects.
+    Redirect,
+    /// Shows a page whose form exchanges: link previews spend nothing.
+    Confirm,
+}
+
+/// What happens when a link would sign in another user than the one signed in (login CSRF).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSwitch {
+    Confirm,
+    Replace,
+    Reject,
+}
+
+/// The tenants a request may be for.
+#[derive(Debug)]
+pub struct Candidates {
+    /// Tells one set from another in cache keys.
+    pub set: usize,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    claims: HashSet<String>,
+    cookies: HashSet<String>,
+}
+
+impl Candidates {
+    fn new(set: usize, tenants: impl IntoIterator<Item = Arc<Tenant>>) -> Self {
+        let tenants: HashMap<_, _> = tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect();
+        Self {
+            set,
+            claims: tenants.values().filter_map(|tenant| tenant.tokens.claims.tenant.clone()).collect(),
+            cookies: tenants.values().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
+            tenants,
+        }
+    }
+
+    /// The only one, where there is no choice.
+    pub fn sole(&self) -> Option<&Arc<Tenant>> {
+        self.tenants.values().next().filter(|_| self.tenants.len() == 1)
+    }
+
+    /// The tenant of that id, if it is a candidate.
+    pub fn find(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    /// The one tenant whose own claim names it in the (unverified) token.
+    pub fn claimed(&self, jwt: &Jwt<'_>) -> Option<&Arc<Tenant>> {
+        let mut found = None;
+        for claim in &self.claims {
+            let Some(id) = jwt.unverified(claim) else { continue };
+            let named = self.tenants.get(&TenantId::new(id));
+            if let Some(tenant) = named.filter(|tenant| tenant.tokens.claims.tenant.as_ref() == Some(claim)) {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(tenant);
+            }
+        }
+        found
+    }
+
+    /// Whether a cookie of that name is a session of one of them.
+    pub fn has_cookie(&self, name: &str) -> bool {
+        self.cookies.contains(name)
+    }
+}
+
+/// All tenants, and which of them a host may be for.
+#[derive(Clone, Debug)]
+pub struct Tenants {
+    all: Arc<Candidates>,
+    alone: HashMap<TenantId, Arc<Candidates>>,
+    by_host: HashMap<String, Arc<Candidates>>,
+    hostless: Option<Arc<Candidates>>,
+}
+
+impl Tenants {
+    /// Takes the tenants, each with its hosts in lower case.
+    pub fn new(tenants: Vec<(Arc<Tenant>, Vec<String>)>) -> Self {
+        let mut sets = 0..;
+        let mut set = |tenants: Vec<Arc<Tenant>>| Arc::new(Candidates::new(sets.next().unwrap_or_default(), tenants));
+        let mut hosts: HashMap<String, Vec<Arc<Tenant>>> = HashMap::new();
+        let mut hostless = Vec::new();
+        for (tenant, its_hosts) in &tenants {
+            for host in its_hosts {
+                hosts.entry(host.clone()).or_default().push(tenant.clone());
+            }
+            if its_hosts.is_empty() {
+                hostless.push(tenant.clone());
+            }
+        }
+        Self {
+            alone: tenants.iter().map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()]))).collect(),
+            by_host: hosts.into_iter().map(|(host, tenants)| (host, set(tenants))).collect(),
+            hostless: (!hostless.is_empty()).then(|| set(hostless)),
+            all: set(tenants.into_iter().map(|(tenant, _)| tenant).collect()),
+        }
+    }
+
+    /// Those that name the host; else those that name none; else `None`.
+    pub fn at_host(&self, host: &str) -> Option<&Arc<Candidates>> {
+        self.by_host.get(host).or(self.hostless.as_ref())
+    }
+
+    /// A set of that one tenant, for a route that names it.
+    pub fn alone(&self, id: &TenantId) -> Option<&Arc<Candidates>> {
+        self.alone.get(id)
+    }
+
+    /// Every tenant: good for saying to whom a refused token belongs, and for nothing else.
+    pub fn all(&self) -> &Candidates {
+        &self.all
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.alone.len()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.all.tenants.values()
+    }
+}

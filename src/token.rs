@@ -1,0 +1,447 @@
+//! Widget tokens: a JWT (RFC 7519) in compact serialization, verified for one tenant at a given time.
+//!
+//! The checks stand in [`Check::ALL`] in their order; the first that fails is the error. `jsonwebtoken` verifies the
+//! signature; everything else is checked here, because the crate lets a claim of the wrong type or an unknown `crit` pass.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use thiserror::Error;
+
+use crate::{
+    dialect::ClaimNames,
+    identity::{Identity, TenantId, Verified},
+    json::Json,
+    keyring::{Key, KeyRing},
+    time::{UnixTime, spell_duration},
+};
+
+/// The longest token, in bytes.
+pub const LONGEST: usize = 8 * 1024;
+const LONGEST_USER: usize = 256;
+const LONGEST_ROLE: usize = 128;
+const MOST_ROLES: usize = 64;
+
+/// What a tenant demands of its tokens.
+#[derive(Debug)]
+pub struct TokenRules {
+    pub keys: KeyRing,
+    pub claims: ClaimNames,
+    pub max_lifetime: Duration,
+    pub leeway: Duration,
+    pub audience: Option<String>,
+    pub issuer: Option<String>,
+    /// `tokenValidity` minutes may stand for a missing `exp`.
+    pub validity_in_minutes: bool,
+    pub ceiling: Ceiling,
+}
+
+/// Which roles a token may bring.
+#[derive(Debug)]
+pub enum Ceiling {
+    Open,
+    /// Others are left out.
+    Drop(Vec<String>),
+    /// A token with another is refused.
+    Reject(Vec<String>),
+}
+
+/// A token's parts, decoded; nothing is verified yet.
+pub struct Parts<'a> {
+    signing_input: &'a str,
+    signature: &'a str,
+    header: Vec<u8>,
+    claims: Vec<u8>,
+}
+
+/// A token read as JSON; nothing is verified yet.
+pub struct Jwt<'a> {
+    parts: &'a Parts<'a>,
+    header: Json<'a>,
+    claims: Json<'a>,
+}
+
+/// What a verified token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    pub identity: Identity,
+    pub issued_at: UnixTime,
+    pub expires_at: UnixTime,
+    /// The first and the last second at which all checks of time hold, leeway and the key's dates included.
+    pub valid: (UnixTime, UnixTime),
+    pub key: String,
+}
+
+/// Why a token is refused, for the log and `explain`; never a value from the token but its times.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenError {
+    #[error("not three parts of unpadded base64url in at most 8 KiB")]
+    Parts,
+    #[error("{0} is not one JSON object without duplicate members, nested at most 16 deep: {1}")]
+    Json(&'static str, String),
+    #[error("header has no alg of type string")]
+    AlgorithmMissing,
+    #[error("header member {0} is not supported")]
+    Extension(&'static str),
+    #[error("kid is not a string that names a key of this tenant")]
+    UnknownKey,
+    #[error("alg is not the algorithm of the key")]
+    Algorithm,
+    #[error("signed with key {id}, which {when}")]
+    KeyOutOfDate { id: String, when: String },
+    #[error("signature does not hold under any key of this tenant")]
+    Signature,
+    #[error("token has a revoke claim and is no credential")]
+    Revoke,
+    #[error("{0} is missing or not a whole number of seconds")]
+    Time(&'static str),
+    #[error("token lives {lived} s, longer than {}", spell_duration(*.most))]
+    TooLong { lived: i64, most: Duration },
+    #[error("clock is {0} s behind iat")]
+    FromTheFuture(i64),
+    #[error("expired {0} s ago")]
+    Expired(i64),
+    #[error("not valid for another {0} s")]
+    NotYet(i64),
+    #[error("user claim is not a plain string of 1 to 256 bytes")]
+    User,
+    #[error("roles claim is not an array of at most 64 plain strings of 1 to 128 bytes")]
+    Roles,
+    #[error("a role is above the tenant's ceiling")]
+    ExcessRole,
+    #[error("{0} claim is not a string without control characters")]
+    Profile(&'static str),
+    #[error("tenant claim names another tenant or is not a string")]
+    Tenant,
+    #[error("aud is not what the tenant demands")]
+    Audience,
+    #[error("iss is not what the tenant demands")]
+    Issuer,
+}
+
+impl<'a> Parts<'a> {
+    /// Splits and decodes compact serialization: three parts of canonical unpadded base64url (RFC 7515 section 7.1).
+    pub fn decode(token: &'a str) -> Result<Self, TokenError> {
+        if token.len() > LONGEST {
+            return Err(TokenError::Parts);
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Parts)?;
+        let (header, claims) = signing_input.split_once('.').ok_or(TokenError::Parts)?;
+        // The engine refuses padding, stray bits and any other alphabet, so there is one spelling of each token.
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Parts);
+        decode(signature)?;
+        Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)? })
+    }
+
+    /// Reads header and claims as strict JSON.
+    pub fn read(&'a self) -> Result<Jwt<'a>, TokenError> {
+        let object = |what, bytes| Json::object(bytes).map_err(|e| TokenError::Json(what, e));
+        Ok(Jwt { parts: self, header: object("header", &self.header)?, claims: object("claims", &self.claims)? })
+    }
+
+    /// What was signed: names the token whatever spelling of its signature (ECDSA has two) it comes with.
+    pub fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+}
+
+impl Jwt<'_> {
+    /// A text claim, unverified: good for choosing the keys to verify with, and for nothing else.
+    pub fn unverified(&self, claim: &str) -> Option<&str> {
+        self.claims.at(claim)?.text()
+    }
+
+    /// Whether a key of the ring signed this, whatever else is wrong with it.
+    pub fn is_signed_under(&self, keys: &KeyRing, now: UnixTime) -> bool {
+        self.key(keys, now).is_ok()
+    }
+
+    /// Algorithm and signature: finds the one key that signed this.
+    fn key<'k>(&self, keys: &'k KeyRing, now: UnixTime) -> Result<&'k Key, TokenError> {
+        let alg = self.header.member("alg").and_then(Json::text).ok_or(TokenError::AlgorithmMissing)?;
+        for name in ["crit", "b64", "zip"] {
+            if self.header.member(name).is_some() {
+                return Err(TokenError::Extension(name));
+            }
+        }
+        let kid = match self.header.member("kid") {
+            None => None,
+            Some(kid) => Some(kid.text().ok_or(TokenError::UnknownKey)?),
+        };
+        let mut error = TokenError::UnknownKey;
+        for key in keys.candidates(kid) {
+            if key.algorithm_name() != alg {
+                error = TokenError::Algorithm;
+            } else if !self.signed_by(key) {
+                error = TokenError::Signature;
+            } else if key.is_valid(now) {
+                return Ok(key);
+            } else {
+                return Err(TokenError::KeyOutOfDate { id: key.id.clone(), when: dates(key, now) });
+            }
+        }
+        if error == TokenError::UnknownKey {
+            // The same work as for a known one, so that time does not tell which ids exist.
+            keys.0.first().map(|key| self.signed_by(key));
+        }
+        Err(error)
+    }
+
+    fn signed_by(&self, key: &Key) -> bool {
+        key.signed(self.parts.signing_input.as_bytes(), self.parts.signature)
+    }
+
+    fn seconds(&self, claim: &'static str) -> Result<Option<i64>, TokenError> {
+        match self.claims.member(claim) {
+            None => Ok(None),
+            Some(Json::Whole(seconds)) => Ok(Some(*seconds)),
+            Some(_) => Err(TokenError::Time(claim)),
+        }
+    }
+}
+
+/// Verifies a token for a tenant at `now`.
+pub fn verify(jwt: &Jwt<'_>, tenant: &TenantId, rules: &TokenRules, now: UnixTime) -> Result<Verified<Claims>, TokenError> {
+    let key = jwt.key(&rules.keys, now)?;
+    if jwt.claims.member("revoke").is_some() {
+        return Err(TokenError::Revoke);
+    }
+    let times = times(jwt, rules, now)?;
+    let identity = Identity {
+        user: user(jwt, &rules.claims)?,
+        tenant: tenant.clone(),
+        roles: roles(jwt, rules)?,
+        email: profile(jwt, "email", &rules.claims.email)?,
+        name: profile(jwt, "name", &rules.claims.name)?,
+        plan: profile(jwt, "plan", &rules.claims.plan)?,
+        picture: profile(jwt, "picture", &rules.claims.picture)?,
+    };
+    if let Some(claim) = &rules.claims.tenant
+        && jwt.unverified(claim) != Some(tenant.as_str())
+    {
+        return Err(TokenError::Tenant);
+    }
+    match (jwt.claims.member("aud"), &rules.audience) {
+        (None, None) => {}
+        (Some(aud), wanted) if names_audience(aud, wanted.as_deref()) => {}
+        _ => return Err(TokenError::Audience),
+    }
+    match (jwt.claims.member("iss"), &rules.issuer) {
+        (None, None) => {}
+        (Some(Json::Text(iss)), wanted) if wanted.as_deref().is_none_or(|wanted| wanted == iss) => {}
+        _ => return Err(TokenError::Issuer),
+    }
+    let from = key.not_before.map_or(times.from, |date| date.max(times.from));
+    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
+    Ok(Verified::assertion(Claims {
+        identity,
+        issued_at: times.issued_at,
+        expires_at: times.expires_at,
+        valid: (from, until),
+        key: key.id.clone(),
+    }))
+}
+
+struct Times {
+    issued_at: UnixTime,
+    expires_at: UnixTime,
+    from: UnixTime,
+    until: UnixTime,
+}
+
+/// RFC 7519 sections 4.1.4 to 4.1.6, with whole seconds only.
+fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, TokenError> {
+    let issued_at = UnixTime(jwt.seconds("iat")?.ok_or(TokenError::Time("iat"))?);
+    let expires_at = match jwt.seconds("exp")? {
+        Some(seconds) => UnixTime(seconds),
+        None if rules.validity_in_minutes => {
+            let minutes = jwt.seconds("tokenValidity")?.unwrap_or(15);
+            UnixTime(issued_at.0.saturating_add(minutes.saturating_mul(60)))
+        }
+        None => return Err(TokenError::Time("exp")),
+    };
+    let lived = expires_at.since(issued_at);
+    if u64::try_from(lived).is_ok_and(|lived| lived > rules.max_lifetime.as_secs()) {
+        return Err(TokenError::TooLong { lived, most: rules.max_lifetime });
+    }
+    let from = issued_at.minus(rules.leeway);
+    if from > now {
+        return Err(TokenError::FromTheFuture(issued_at.since(now)));
+    }
+    let end = expires_at.plus(rules.leeway);
+    if end <= now {
+        return Err(TokenError::Expired(now.since(expires_at)));
+    }
+    let not_before = jwt.seconds("nbf")?.map(|seconds| UnixTime(seconds).minus(rules.leeway));
+    if let Some(not_before) = not_before
+        && not_before > now
+    {
+        return Err(TokenError::NotYet(not_before.since(now)));
+    }
+    Ok(Times {
+        issued_at,
+        expires_at,
+        from: not_before.map_or(from, |not_before| from.max(not_before)),
+        until: UnixTime(end.0.saturating_sub(1)),
+    })
+}
+
+/// No control characters, and no white space around it: a header would lose that and name somebody else.
+fn is_plain(text: &str, longest: usize) -> bool {
+    !text.is_empty() && text.len() <= longest && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
+    jwt.unverified(&claims.user)
+        .filter(|user| is_plain(user, LONGEST_USER))
+        .map(str::to_owned)
+        .ok_or(TokenError::User)
+}
+
+fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
+    let claim = rules.claims.roles.as_deref().and_then(|claim| jwt.claims.at(claim));
+    let list = match claim {
+        None => return Ok(Vec::new()),
+        Some(Json::List(list)) if list.len() <= MOST_ROLES => list,
+        Some(_) => return Err(TokenError::Roles),
+    };
+    let mut roles = Vec::with_capacity(list.len());
+    for role in list {
+        let role = role.text().filter(|role| is_plain(role, LONGEST_ROLE)).ok_or(TokenError::Roles)?;
+        let admitted = match &rules.ceiling {
+            Ceiling::Open => true,
+            Ceiling::Drop(allowed) => allowed.iter().any(|a| a == role),
+            Ceiling::Reject(allowed) if allowed.iter().any(|a| a == role) => true,
+            Ceiling::Reject(_) => return Err(TokenError::ExcessRole),
+        };
+        if admitted {
+            roles.push(role.to_owned());
+        }
+    }
+    Ok(roles)
+}
+
+/// An optional text; `null` and `""` are what backends send for "not known".
+fn profile(jwt: &Jwt<'_>, what: &'static str, claim: &Option<String>) -> Result<Option<String>, TokenError> {
+    match claim.as_deref().and_then(|claim| jwt.claims.at(claim)) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(text)) if text.chars().any(char::is_control) => Err(TokenError::Profile(what)),
+        Some(Json::Text(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Some(_) => Err(TokenError::Profile(what)),
+    }
+}
+
+/// A string or an array of strings (RFC 7519 section 4.1.3); of those one must be `wanted`, if any is.
+fn names_audience(aud: &Json<'_>, wanted: Option<&str>) -> bool {
+    let is_wanted = |text: &str| wanted.is_none_or(|wanted| wanted == text);
+    match aud {
+        Json::Text(text) => is_wanted(text),
+        Json::List(list) => {
+            list.iter().all(|item| item.text().is_some()) && list.iter().filter_map(Json::text).any(is_wanted)
+        }
+        _ => false,
+    }
+}
+
+fn dates(key: &Key, now: UnixTime) -> String {
+    match (key.not_before, key.not_after) {
+        (Some(from), _) if now < from => format!("starts on {from}"),
+        (_, Some(end)) => format!("ended on {end}"),
+        _ => "is out of date".to_owned(),
+    }
+}
+
+/// The checks a token goes through, for [`explain`](crate::cli) to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    Parts,
+    Json,
+    Header,
+    Key,
+    Signature,
+    Kind,
+    Lifetime,
+    IssuedAt,
+    Expiry,
+    NotBefore,
+    User,
+    Roles,
+    Profile,
+    Tenant,
+    Audience,
+    Issuer,
+}
+
+impl Check {
+    /// In the order they are made, each with what holds when it passed.
+    pub const ALL: [(Self, &str); 16] = [
+        (Self::Parts, "three parts of canonical base64url, at most 8 KiB"),
+        (Self::Json, "header and claims are strict JSON objects"),
+        (Self::Header, "alg is given; no crit, b64 or zip"),
+        (Self::Key, "kid and alg fit a key of the tenant"),
+        (Self::Signature, "the signature holds, and the key is within its dates"),
+        (Self::Kind, "it is a credential, not a revocation"),
+        (Self::Lifetime, "iat and exp are whole seconds and not too far apart"),
+        (Self::IssuedAt, "iat is not in the future"),
+        (Self::Expiry, "exp has not passed"),
+        (Self::NotBefore, "nbf, if given, has come"),
+        (Self::User, "the user is named"),
+        (Self::Roles, "the roles are well formed and allowed"),
+        (Self::Profile, "e-mail, name and plan are well formed"),
+        (Self::Tenant, "the tenant claim names this tenant"),
+        (Self::Audience, "aud is what the tenant demands"),
+        (Self::Issuer, "iss is what the tenant demands"),
+    ];
+}
+
+impl TokenError {
+    /// The check that failed.
+    pub fn check(&self) -> Check {
+        match self {
+            Self::Parts => Check::Parts,
+            Self::Json(..) => Check::Json,
+            Self::AlgorithmMissing | Self::Extension(_) => Check::Header,
+            Self::UnknownKey | Self::Algorithm => Check::Key,
+            Self::Signature | Self::KeyOutOfDate { .. } => Check::Signature,
+            Self::Revoke => Check::Kind,
+            Self::Time("nbf") | Self::NotYet(_) => Check::NotBefore,
+            Self::Time(_) | Self::TooLong { .. } => Check::Lifetime,
+            Self::FromTheFuture(_) => Check::IssuedAt,
+            Self::Expired(_) => Check::Expiry,
+            Self::User => Check::User,
+            Self::Roles | Self::ExcessRole => Check::Roles,
+            Self::Profile(_) => Check::Profile,
+            Self::Tenant => Check::Tenant,
+            Self::Audience => Check::Audience,
+            Self::Issuer => Check::Issuer,
+        }
+    }
+
+    /// What to do about it, for the developer whose backend signs.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Parts => "send the token as the library returned it, without quotes or line ends",
+            Self::Json(..) => "sign a plain object with your library; do not build the JSON by hand",
+            Self::AlgorithmMissing | Self::Algorithm => "sign with the algorithm of the tenant's key, HS256 unless it says otherwise",
+            Self::Extension(_) => "sign without this header member",
+            Self::UnknownKey => "leave kid out, or use the id of one of the tenant's keys",
+            Self::KeyOutOfDate { .. } => "sign with a key that is in force",
+            Self::Signature => "sign with the tenant's secret, byte for byte: look for a line end, or a text/base64 mix-up (see `format`)",
+            Self::Revoke => "post it to the revocation endpoint instead",
+            Self::Time(_) => "set iat and exp as whole seconds since 1970",
+            Self::TooLong { lived, .. } if *lived > 100_000_000_000 => "exp is in milliseconds; divide by 1000",
+            Self::TooLong { .. } => "sign for a shorter time, or raise max_token_lifetime",
+            Self::FromTheFuture(ahead) if *ahead > 100_000_000_000 => "iat is in milliseconds; divide by 1000",
+            Self::FromTheFuture(_) => "set the clocks of both machines by NTP, or raise leeway (60s at most)",
+            Self::Expired(_) => "ask the backend for a new token",
+            Self::NotYet(_) => "nbf lies ahead: wait, or sign with nbf = now",
+            Self::User => "put the user's id there as a string, without control characters or spaces around it",
+            Self::Roles => "send an array of strings, or leave the claim out",
+            Self::ExcessRole => "sign without that role, or add it to allow_roles",
+            Self::Profile(_) => "send a string, null, or leave the claim out",
+            Self::Tenant => "set the tenant claim to the tenant's id, or open the tenant's own host",
+            Self::Audience => "set aud to the tenant's audience",
+            Self::Issuer => "set iss to the tenant's issuer",
+        }
+    }
+}

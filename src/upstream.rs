@@ -1,0 +1,123 @@
+//! Upstreams: the servers of an app, and which of them gets the next request.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::config::{Balance, ServerAddress, Upstream};
+
+/// How long a resolved name is believed.
+const NAME_LIFETIME: Duration = Duration::from_secs(30);
+
+/// Below what apps keep idle connections for (gunicorn 2 s, Node and uvicorn 5 s), or a POST would meet one just closed.
+const IDLE: Duration = Duration::from_millis(1_500);
+
+/// The servers of one `[upstreams.…]`.
+pub struct Pool {
+    pub config: Upstream,
+    servers: Vec<Server>,
+    next: AtomicUsize,
+}
+
+struct Server {
+    address: ServerAddress,
+    resolved: ArcSwapOption<(SocketAddr, Instant)>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// Counts a request as in flight until dropped.
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// Counts one more.
+    pub fn on(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// The pool of an upstream.
+    pub fn new(config: &Upstream) -> Self {
+        let server = |address: &ServerAddress| Server {
+            address: address.clone(),
+            resolved: ArcSwapOption::empty(),
+            in_flight: Arc::default(),
+        };
+        Self { servers: config.servers.iter().map(server).collect(), config: config.clone(), next: AtomicUsize::new(0) }
+    }
+
+    /// How many servers there are to try.
+    pub fn size(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// The server for the `attempt`-th try of a request: each try goes to another.
+    pub async fn pick(&self, attempt: usize, response_timeout: Option<Duration>) -> Result<(HttpPeer, InFlight), String> {
+        let server = match self.config.balance {
+            Balance::RoundRobin => self.turn(),
+            Balance::LeastRequests if attempt > 0 => self.turn(),
+            Balance::LeastRequests => {
+                self.servers.iter().min_by_key(|server| server.in_flight.load(Ordering::Relaxed)).ok_or("no server")?
+            }
+        };
+        let mut peer = server.peer().await?;
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.config.connect_timeout);
+        options.total_connection_timeout = Some(self.config.connect_timeout);
+        options.read_timeout = response_timeout;
+        options.write_timeout = Some(self.config.response_timeout);
+        options.idle_timeout = Some(IDLE);
+        Ok((peer, InFlight::on(&server.in_flight)))
+    }
+
+    fn turn(&self) -> &Server {
+        &self.servers[self.next.fetch_add(1, Ordering::Relaxed) % self.servers.len()]
+    }
+}
+
+impl Server {
+    async fn peer(&self) -> Result<HttpPeer, String> {
+        match &self.address {
+            ServerAddress::Socket(address) => Ok(HttpPeer::new(*address, false, String::new())),
+            ServerAddress::Unix(path) => {
+                let path = path.to_str().ok_or("socket path is not text")?;
+                HttpPeer::new_uds(path, false, String::new()).map_err(|e| e.to_string())
+            }
+            ServerAddress::Name(name, port) => {
+                Ok(HttpPeer::new(self.resolve(name, *port).await?, false, String::new()))
+            }
+        }
+    }
+
+    /// Resolved here and kept for a while: Pingora would block on it, and panic where it fails.
+    async fn resolve(&self, name: &str, port: u16) -> Result<SocketAddr, String> {
+        let known = self.resolved.load_full();
+        if let Some(known) = known.as_deref().filter(|(_, at)| at.elapsed() < NAME_LIFETIME) {
+            return Ok(known.0);
+        }
+        match tokio::net::lookup_host((name, port)).await {
+            Ok(mut addresses) => {
+                let address = addresses.next().ok_or_else(|| format!("{name} has no address"))?;
+                self.resolved.store(Some(Arc::new((address, Instant::now()))));
+                Ok(address)
+            }
+            // A resolver that is down takes nothing away that worked.
+            Err(e) => known.map(|known| known.0).ok_or_else(|| format!("{name} does not resolve: {e}")),
+        }
+    }
+}

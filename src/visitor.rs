@@ -1,0 +1,184 @@
+//! From where and under which address a request came, as far as that may be believed.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::head::{Head, Host, is_own};
+
+/// The far end of a request.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The client's address: the peer, or what a trusted proxy says.
+    pub client: IpAddr,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Whether the peer is a trusted proxy, so that its `X-Forwarded-*` count.
+    pub via: Via,
+    /// `http` or `https`, as the browser sees it.
+    pub scheme: &'static str,
+    /// Host and port, as the browser sees them.
+    pub authority: String,
+}
+
+/// Who the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    Nobody,
+    TrustedProxy,
+}
+
+impl Visitor {
+    /// Reads who is there. `peer` is the TCP peer and `scheme` that of our listener.
+    pub fn read(head: &Head<'_>, peer: IpAddr, scheme: &'static str, trusted: &[IpNet]) -> Self {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
+        let authority = head.host.authority().into_owned();
+        if !is_trusted(peer) {
+            return Self { client: peer.to_canonical(), peer: peer.to_canonical(), via: Via::Nobody, scheme, authority };
+        }
+        let believed = forwarded(head.headers, "x-forwarded-host");
+        let believed = believed.last().and_then(|text| Host::parse(text)).map(|host| host.authority().into_owned());
+        let scheme = match forwarded(head.headers, "x-forwarded-proto").last() {
+            Some(&"https") => "https",
+            Some(&"http") => "http",
+            _ => scheme,
+        };
+        // From the right, the first address that no proxy of ours wrote; what cannot be read ends the walk.
+        let mut client = peer;
+        for text in forwarded(head.headers, "x-forwarded-for").into_iter().rev() {
+            match text.parse() {
+                Ok(address) => client = address,
+                Err(_) => break,
+            }
+            if !is_trusted(client) {
+                break;
+            }
+        }
+        Self {
+            client: client.to_canonical(),
+            peer: peer.to_canonical(),
+            via: Via::TrustedProxy,
+            scheme,
+            authority: believed.unwrap_or(authority),
+        }
+    }
+
+    /// Our own origin (RFC 6454 section 4), as a URL.
+    fn origin(&self) -> Option<Url> {
+        Url::parse(&format!("{}://{}/", self.scheme, self.authority)).ok()
+    }
+
+    /// The address of what was asked for, for `return_to`.
+    pub fn url(&self, target: &str) -> String {
+        format!("{}://{}{target}", self.scheme, self.authority)
+    }
+
+    /// Whether an `Origin` header names this very origin. A plain listener cannot see whether TLS ends before it, so there
+    /// both schemes of the same host count, unless a trusted proxy has said which.
+    pub fn is_own_origin(&self, origin: &str) -> bool {
+        let (Ok(origin), Some(own)) = (Url::parse(origin), self.origin()) else { return false };
+        let knows_scheme = self.scheme == "https" || self.via == Via::TrustedProxy;
+        let host = Host::parse(&self.authority);
+        origin.host() == own.host()
+            && host.is_some_and(|host| origin.port_or_known_default() == Some(host.port_or(origin.scheme())))
+            && (origin.scheme() == own.scheme() || (!knows_scheme && origin.scheme() == "https"))
+            && origin.path() == "/"
+            && origin.query().is_none()
+            && origin.username().is_empty()
+    }
+
+    /// Where to go after an exchange or a logout: a path of this origin, as a browser's URL parser reads it, else `/`.
+    ///
+    /// Absolute URLs of this origin are reduced to their path; anything under our own endpoints becomes `/`, so that no
+    /// redirect ends in another exchange or in a logout.
+    pub fn return_path(&self, wanted: Option<&str>, is_endpoint: impl Fn(&str) -> bool) -> String {
+        wanted.and_then(|wanted| self.own_path(wanted, is_endpoint)).unwrap_or_else(|| "/".into())
+    }
+
+    fn own_path(&self, wanted: &str, is_endpoint: impl Fn(&str) -> bool) -> Option<String> {
+        // Browsers drop tabs and line ends and read `\` as `/`: what they would rewrite is not looked at further.
+        if wanted.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return None;
+        }
+        let own = self.origin()?;
+        let url = if wanted.starts_with('/') { own.join(wanted).ok()? } else { Url::parse(wanted).ok()? };
+        let stays = |url: &Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.host() == own.host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && Host::parse(&self.authority)
+                    .is_some_and(|host| url.port_or_known_default() == Some(host.port_or(url.scheme())))
+        };
+        let path = &url[url::Position::BeforePath..];
+        // `/.//evil` parses as a path and is emitted as `//evil`: judge what is emitted.
+        let emitted = own.join(path).ok()?;
+        let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
+        (kept && !is_own(url.path()) && !is_endpoint(url.path())).then(|| path.to_owned())
+    }
+}
+
+/// All elements of a comma-separated header, over all its lines.
+fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visitor() -> Visitor {
+        Visitor {
+            client: IpAddr::from([127, 0, 0, 1]),
+            peer: IpAddr::from([127, 0, 0, 1]),
+            via: Via::TrustedProxy,
+            scheme: "https",
+            authority: "portal.test".into(),
+        }
+    }
+
+    fn goes_to(wanted: &str) -> String {
+        visitor().return_path(Some(wanted), |path| path == "/api/portal/sso")
+    }
+
+    #[test]
+    fn paths_of_this_origin_are_kept_to_the_byte() {
+        for path in ["/", "/a?b=c#d", "/a%20b/%C3%BC?x=%2f", "/a?u=https://evil.test/"] {
+            assert_eq!(goes_to(path), path);
+        }
+        assert_eq!(goes_to("https://portal.test/x"), "/x");
+        assert_eq!(goes_to("https://portal.test:443/x?y"), "/x?y");
+    }
+
+    #[test]
+    fn everything_else_goes_home() {
+        for wanted in [
+            "//evil.test", "/\\evil.test", "\\\\evil.test", "https://evil.test/", "https:evil.test", "javascript:alert(1)",
+            "https://portal.test.evil/", "https://portal.test@evil.test/", "https://user@portal.test/", "/\t/evil.test",
+            "/.//evil.test", "/a/..//evil.test", "/%0d%0a/../..//evil.test", "https://portal.test:444/x", "tickets", "",
+            "/_auth/logout", "/_AUTH/exchange?token=x", "/a/../_auth/logout", "/%5fauth/logout", "/api/portal/sso?token=1",
+            "///evil.test", "/ /evil.test", "data:text/html,x", "//portal.test@evil.test", "http:///evil.test",
+        ] {
+            assert_eq!(goes_to(wanted), "/", "{wanted}");
+        }
+        assert_eq!(visitor().return_path(None, |_| false), "/");
+    }
+
+    #[test]
+    fn an_origin_is_ours_only_with_scheme_host_and_port() {
+        let visitor = visitor();
+        assert!(visitor.is_own_origin("https://portal.test"));
+        assert!(visitor.is_own_origin("https://portal.test:443"));
+        for foreign in ["null", "http://portal.test", "https://portal.test:444", "https://portal.test.evil", "https://evilportal.test", ""] {
+            assert!(!visitor.is_own_origin(foreign), "{foreign}");
+        }
+    }
+}
