@@ -75,7 +75,13 @@ impl<'a> Head<'a> {
             None => (target, None),
         };
         check_path(path)?;
-        Ok(Self { method, host, path, query, headers })
+        Ok(Self {
+            method,
+            host,
+            path,
+            query,
+            headers,
+        })
     }
 
     /// Path and query, as they go to the app.
@@ -103,7 +109,12 @@ impl<'a> Head<'a> {
 
 /// See [`Head::is_own`].
 pub fn is_own(path: &str) -> bool {
-    let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
+    let first = path
+        .strip_prefix('/')
+        .unwrap_or(path)
+        .split('/')
+        .next()
+        .unwrap_or_default();
     let mut first = Cow::Borrowed(first.as_bytes());
     let mut passes = 0;
     while first.contains(&b'%') {
@@ -170,7 +181,10 @@ impl<'a> Host<'a> {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => is_name(name),
         };
-        valid.then(|| Self { name: lower_case(name), port })
+        valid.then(|| Self {
+            name: lower_case(name),
+            port,
+        })
     }
 
     /// The port, or that of the scheme.
@@ -191,7 +205,10 @@ impl<'a> Host<'a> {
 fn is_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
 }
 
@@ -237,7 +254,11 @@ fn check_path(path: &str) -> Result<(), HeadError> {
     if path.contains('\\') {
         return Err(HeadError::Ambiguous);
     }
-    if path.contains('%') { check_encoding(path.as_bytes()) } else { Ok(()) }
+    if path.contains('%') {
+        check_encoding(path.as_bytes())
+    } else {
+        Ok(())
+    }
 }
 
 fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
@@ -245,7 +266,11 @@ fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
     let mut at = 0;
     while at < path.len() {
         let encoded = path[at] == b'%';
-        let byte = if encoded { hex_pair(path, at + 1).ok_or(HeadError::Encoding)? } else { path[at] };
+        let byte = if encoded {
+            hex_pair(path, at + 1).ok_or(HeadError::Encoding)?
+        } else {
+            path[at]
+        };
         at += if encoded { 3 } else { 1 };
         if encoded && (is_structural(byte) || byte < b' ' || byte == 0x7f) {
             return Err(HeadError::Ambiguous);
@@ -290,7 +315,14 @@ mod tests {
 
     #[test]
     fn ordinary_targets_are_kept_to_the_byte() {
-        for target in ["/", "/a/b/", "/a;v=1?x=/../y", "/%7Emaya/%41?q=%2e", "/tickets/ü", "/a%20b"] {
+        for target in [
+            "/",
+            "/a/b/",
+            "/a;v=1?x=/../y",
+            "/%7Emaya/%41?q=%2e",
+            "/tickets/ü",
+            "/a%20b",
+        ] {
             assert_eq!(parse(target).as_deref(), Ok(target));
         }
         assert_eq!(parse("http://portal.test:8080/a?b").as_deref(), Ok("/a?b"));
@@ -299,11 +331,37 @@ mod tests {
     #[test]
     fn ambiguous_paths_are_refused() {
         for target in [
-            "/public/../admin", "/public/%2e%2e/admin", "/public/.%2e/admin", "/public/%252e%252e/admin", "/public/..;/admin",
-            "/public/..%2fadmin", "/public/..%5cadmin", "/public/\\..\\admin", "/./admin", "/public/%c0%ae%c0%ae/admin",
-            "//admin", "///admin", "/public//../admin", "/public%2f..%2fadmin", "/a%00", "/a%zz", "/a%2", "/a#b", "/a/;x/b",
-            "admin", "*", "?x", "http://evil/admin", "http://portal.test/admin", "ftp://portal.test:8080/", "/a\u{7f}", "/a%0d%0ab",
-            "/%e0%80%ae", "/..", "/.", "http://portal.test:8080?x",
+            "/public/../admin",
+            "/public/%2e%2e/admin",
+            "/public/.%2e/admin",
+            "/public/%252e%252e/admin",
+            "/public/..;/admin",
+            "/public/..%2fadmin",
+            "/public/..%5cadmin",
+            "/public/\\..\\admin",
+            "/./admin",
+            "/public/%c0%ae%c0%ae/admin",
+            "//admin",
+            "///admin",
+            "/public//../admin",
+            "/public%2f..%2fadmin",
+            "/a%00",
+            "/a%zz",
+            "/a%2",
+            "/a#b",
+            "/a/;x/b",
+            "admin",
+            "*",
+            "?x",
+            "http://evil/admin",
+            "http://portal.test/admin",
+            "ftp://portal.test:8080/",
+            "/a\u{7f}",
+            "/a%0d%0ab",
+            "/%e0%80%ae",
+            "/..",
+            "/.",
+            "http://portal.test:8080?x",
         ] {
             assert!(parse(target).is_err(), "{target}");
         }
@@ -314,14 +372,24 @@ mod tests {
         let host = Host::parse("Portal.TEST:8080").expect("valid");
         assert_eq!((host.name.as_ref(), host.port), ("portal.test", Some(8080)));
         assert_eq!(Host::parse("[::1]:9").expect("valid").name, "[::1]");
-        for wrong in ["", "a.test.", "a..b", "a test", "a,b", "a@b", "a:99999", "a:", "a:+1", ":80", "[::1", "[x]", "a/b"] {
+        for wrong in [
+            "", "a.test.", "a..b", "a test", "a,b", "a@b", "a:99999", "a:", "a:+1", ":80", "[::1", "[x]", "a/b",
+        ] {
             assert_eq!(Host::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn own_endpoints_are_recognised_in_any_spelling() {
-        for path in ["/_auth", "/_auth/", "/_AUTH/exchange", "/%5Fauth/x", "/%255fauth/x", "/_auth;x/exchange", "/_%61uth"] {
+        for path in [
+            "/_auth",
+            "/_auth/",
+            "/_AUTH/exchange",
+            "/%5Fauth/x",
+            "/%255fauth/x",
+            "/_auth;x/exchange",
+            "/_%61uth",
+        ] {
             assert!(is_own(path), "{path}");
         }
         for path in ["/", "/_authx", "/a/_auth", "/auth"] {

@@ -216,7 +216,17 @@ mod tests {
 
     #[test]
     fn what_is_not_one_object_is_refused() {
-        for text in ["[]", "1", "\"x\"", "{} {}", "{},", "{", "", "\u{feff}{}", r#"{"a":"\ud800"}"#] {
+        for text in [
+            "[]",
+            "1",
+            "\"x\"",
+            "{} {}",
+            "{},",
+            "{",
+            "",
+            "\u{feff}{}",
+            r#"{"a":"\ud800"}"#,
+        ] {
             assert!(Json::object(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Json::object(b"{\"a\":\"\xff\"}").is_err());

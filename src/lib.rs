@@ -1,8 +1,32 @@
+//! Vestibule: a support widget's token in, a portal session out, and the app behind is told who is calling.
+//!
+//! Read [`gate`] first: it is the decision about a request, on one screen. Then [`proxy`], where Pingora's phases call it;
+//! [`token`] and [`session`], the two ways of proving who is calling; [`exchange`], which turns one into the other; and
+//! [`stamp`], which writes what the app is told.
+//!
+//! A module uses modules of its own layer and above, never below:
+//!
+//! | layer | modules | may touch |
+//! | --- | --- | --- |
+//! | 0 | [`time`], [`secret`], [`json`] | std, randomness |
+//! | 1 | [`identity`], [`head`], [`query`] | http |
+//! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
+//! | 3 | [`tenant`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
+//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
+//! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
+//! | 6 | [`config`] | files, environment |
+//! | 7 | [`pages`], [`log`], [`upstream`], [`stamp`], [`reply`], [`proxy`], [`admin`] | Pingora |
+//! | 8 | [`server`], [`demo`], [`cli`] | sockets, clap |
+//!
+//! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
+
 pub mod admin;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod cookies;
 pub mod credential;
+pub mod demo;
 pub mod denial;
 pub mod dialect;
 pub mod exchange;

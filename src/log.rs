@@ -17,14 +17,18 @@ use crate::{
 ///
 /// Whatever it says, only our own lines are shown below a warning: libraries print heads and bodies there.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| format!("log filter {filter:?} is wrong: {e}; write info, or vestibule=debug"))?;
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|e| format!("log filter {filter:?} is wrong: {e}; write info, or vestibule=debug"))?;
     let ours = filter_fn(|meta| meta.target().starts_with("vestibule") || *meta.level() <= tracing::Level::WARN);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(ours).with_filter(filter)).try_init().map_err(|e| e.to_string())
+    tracing_subscriber::registry()
+        .with(layer.with_filter(ours).with_filter(filter))
+        .try_init()
+        .map_err(|e| e.to_string())
 }
 
 /// What is known of a request by its end.
@@ -99,8 +103,14 @@ impl Entry {
     /// Notes what an own endpoint did.
     pub fn did(&mut self, outcome: &Outcome) {
         let (what, user) = match outcome {
-            Outcome::SignedIn { who, set_cookie: Some(_), .. } => ("exchanged", Some(&who.identity)),
-            Outcome::SignedIn { who, set_cookie: None, .. } => ("continued", Some(&who.identity)),
+            Outcome::SignedIn {
+                who,
+                set_cookie: Some(_),
+                ..
+            } => ("exchanged", Some(&who.identity)),
+            Outcome::SignedIn {
+                who, set_cookie: None, ..
+            } => ("continued", Some(&who.identity)),
             Outcome::Ask(Question { user, .. }) => ("asked", Some(user)),
             Outcome::SignedOut { who: Some(who), .. } => ("signed out", Some(&who.identity)),
             Outcome::Known(who) => {

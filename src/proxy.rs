@@ -110,15 +110,27 @@ impl Door {
         if raw.len() > self.max_header_bytes {
             return Err(Reason::HeadersTooLarge.into());
         }
-        let wire = Wire { is_http2: downstream.is_http2(), target: target_on_the_wire(downstream, &raw)? };
+        let wire = Wire {
+            is_http2: downstream.is_http2(),
+            target: target_on_the_wire(downstream, &raw)?,
+        };
         let head = wire.head(downstream.req_header())?;
         let visitor = Visitor::read(&head, peer(downstream), "http", &self.trusted_proxies);
         context.meet(&head, &visitor);
         if let Some(endpoint) = self.names.endpoint(head.path) {
             let request = downstream.req_header().clone();
-            return Ok(Some(self.answer(endpoint, &wire, &request, downstream, context, &visitor).await?));
+            return Ok(Some(
+                self.answer(endpoint, &wire, &request, downstream, context, &visitor)
+                    .await?,
+            ));
         }
-        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
+        let request = Request {
+            gate: &self.gate,
+            names: &self.names,
+            head: &head,
+            visitor: &visitor,
+            now: context.now,
+        };
         let route = self.gate.find(&head)?;
         if let Some(outcome) = request.handoff(route).await {
             return Ok(Some(self.outcome(&outcome.map_err(Refused::exchange)?, context)));
@@ -146,7 +158,13 @@ impl Door {
         let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
         let body = read_body(downstream).await.map_err(Refused::exchange)?;
         let head = wire.head(request)?;
-        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
+        let request = Request {
+            gate: &self.gate,
+            names: &self.names,
+            head: &head,
+            visitor,
+            now: context.now,
+        };
         let outcome = match endpoint {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),
@@ -159,7 +177,14 @@ impl Door {
         context.entry.did(outcome);
         let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
-        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
+        Reply::outcome(
+            outcome,
+            &FormNames {
+                token: &token,
+                return_to: &return_to,
+            },
+            &context.entry.request_id,
+        )
     }
 
     /// Makes the answer to a refusal, and notes it.
@@ -181,7 +206,9 @@ impl Door {
     fn cookie_for(&self, context: &Context) -> Option<String> {
         match context.permit.as_ref()?.caller() {
             Caller::Known(proof) => {
-                let ProofKind::Session(session) = &proof.kind else { return None };
+                let ProofKind::Session(session) = &proof.kind else {
+                    return None;
+                };
                 let idle_counts = proof.tenant.sessions.lifetime.idle.is_some();
                 let renewed = session.renewed(context.now).filter(|_| idle_counts)?;
                 let left = renewed.expires_at.since(context.now);
@@ -189,7 +216,11 @@ impl Door {
             }
             Caller::Nobody { dead_cookie } => {
                 let name = dead_cookie.as_ref()?;
-                let tenant = self.gate.tenants.iter().find(|tenant| tenant.sessions.cookie.name == *name)?;
+                let tenant = self
+                    .gate
+                    .tenants
+                    .iter()
+                    .find(|tenant| tenant.sessions.cookie.name == *name)?;
                 Some(cookies::clear(&tenant.sessions.cookie))
             }
         }
@@ -211,13 +242,19 @@ struct Refused {
 
 impl Refused {
     fn exchange(refusal: Refusal) -> Self {
-        Self { refusal, manner: Manner::Exchange }
+        Self {
+            refusal,
+            manner: Manner::Exchange,
+        }
     }
 }
 
 impl<R: Into<Refusal>> From<R> for Refused {
     fn from(refusal: R) -> Self {
-        Self { refusal: refusal.into(), manner: Manner::Request }
+        Self {
+            refusal: refusal.into(),
+            manner: Manner::Request,
+        }
     }
 }
 
@@ -282,14 +319,20 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
-        let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
+        let route_timeout = context
+            .permit
+            .as_ref()
+            .and_then(|permit| permit.route().response_timeout);
         let is_tunnel = downstream.req_header().headers.contains_key(UPGRADE);
-        let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
+        let timeout = if is_tunnel {
+            TUNNEL_IDLE
+        } else {
+            route_timeout.unwrap_or(pool.config.response_timeout)
+        };
         let picked = pool.pick(context.tries, Some(timeout)).await;
         context.tries += 1;
         context.entry.upstream = Some(pool.config.name.clone());
-        let (peer, in_flight) =
-            picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        let (peer, in_flight) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
         context.upstream = Some(in_flight);
         Ok(Box::new(peer))
     }
@@ -303,7 +346,8 @@ impl ProxyHttp for Door {
         let (Some(permit), Some(visitor)) = (&context.permit, &context.visitor) else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no identity"));
         };
-        self.stamp.request(request, permit, visitor, &context.target, &context.entry.request_id)?;
+        self.stamp
+            .request(request, permit, visitor, &context.target, &context.entry.request_id)?;
         if let Some(host) = &self.pool(context)?.config.host {
             stamp::host(request, host)?;
         }
@@ -321,7 +365,10 @@ impl ProxyHttp for Door {
         context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
         if most.is_some_and(|most| context.body_bytes > most) {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "body is larger than max_body"));
+            return Err(Error::explain(
+                ErrorType::HTTPStatus(413),
+                "body is larger than max_body",
+            ));
         }
         Ok(())
     }
@@ -357,7 +404,10 @@ impl ProxyHttp for Door {
         let reason = match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
             (_, ErrorSource::Downstream) => {
-                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+                return FailToProxy {
+                    error_code: 0,
+                    can_reuse_downstream: false,
+                };
             }
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => {
                 Reason::UpstreamTimeout(error.etype().as_str().to_owned())
@@ -371,10 +421,16 @@ impl ProxyHttp for Door {
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
             if reply.send(downstream, &context.entry.request_id).await.is_err() {
-                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+                return FailToProxy {
+                    error_code: 0,
+                    can_reuse_downstream: false,
+                };
             }
         }
-        FailToProxy { error_code: code, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: code,
+            can_reuse_downstream: false,
+        }
     }
 
     fn fail_to_connect(
@@ -391,7 +447,9 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, _: Option<&Error>, context: &mut Context) {
-        context.entry.write(downstream.response_written().map(|response| response.status));
+        context
+            .entry
+            .write(downstream.response_written().map(|response| response.status));
     }
 
     /// Without the query, where tokens travel.
@@ -412,7 +470,13 @@ impl Door {
         if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
             return Ok(());
         }
-        let kept: Vec<_> = response.headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
+        let kept: Vec<_> = response
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter(|value| !is_ours(value))
+            .cloned()
+            .collect();
         response.remove_header(&SET_COOKIE);
         for value in kept {
             response.append_header(SET_COOKIE, value)?;
@@ -431,7 +495,11 @@ struct Wire {
 
 impl Wire {
     fn head<'a>(&'a self, request: &'a RequestHeader) -> Result<Head<'a>, HeadError> {
-        let authority = request.uri.authority().map(http::uri::Authority::as_str).filter(|_| self.is_http2);
+        let authority = request
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .filter(|_| self.is_http2);
         Head::parse(&request.method, &self.target, authority, &request.headers)
     }
 }
@@ -458,14 +526,19 @@ fn peer(downstream: &Downstream) -> IpAddr {
 /// A body of at most [`MAX_BODY`] bytes, within a total time.
 async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
     let headers = &downstream.req_header().headers;
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Reason::BodyTooLarge.into());
     }
     let expects = headers.contains_key(EXPECT);
     let read = async {
         if expects {
-            downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
+            downstream
+                .write_continue_response()
+                .await
+                .map_err(|_| Reason::Request("body was not asked for"))?;
         }
         let mut body = BytesMut::new();
         loop {
@@ -486,7 +559,9 @@ async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
 /// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
 fn keep_usable(downstream: &mut Downstream) {
     let headers = &downstream.req_header().headers;
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length <= MOST_DRAINED) {
         downstream.set_close_on_response_before_downstream_finish(false);
         downstream.set_total_drain_timeout(Some(BODY_DEADLINE));
@@ -505,7 +580,10 @@ struct RequestIds {
 
 impl Default for RequestIds {
     fn default() -> Self {
-        Self { prefix: u64::from_ne_bytes(random()), next: AtomicU64::new(0) }
+        Self {
+            prefix: u64::from_ne_bytes(random()),
+            next: AtomicU64::new(0),
+        }
     }
 }
 

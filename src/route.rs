@@ -3,7 +3,7 @@
 //! A route matches by host (its own, then `*.` one label up, then any) and by the longest prefix of the path that ends at a
 //! segment boundary. Paths are matched percent-decoded, so that `/%61dmin` is `/admin` as it is to the app.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
@@ -19,6 +19,19 @@ pub enum Policy {
     Optional,
     /// Passes as who is calling, with any of the roles if there are any.
     Require(Vec<String>),
+}
+
+/// As the configuration spells it.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deny => f.write_str("deny"),
+            Self::Public => f.write_str("public"),
+            Self::Optional => f.write_str("optional"),
+            Self::Require(roles) if roles.is_empty() => f.write_str("required"),
+            Self::Require(roles) => write!(f, "required with one of the roles {}", roles.join(", ")),
+        }
+    }
 }
 
 /// Position of an upstream in the configuration.
@@ -235,15 +248,32 @@ mod tests {
     }
 
     fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Result<&'t str, RouteError> {
-        table.find(host, &Method::GET, path).map(|route| route.pattern.path.as_str())
+        table
+            .find(host, &Method::GET, path)
+            .map(|route| route.pattern.path.as_str())
     }
 
     #[test]
     fn the_longest_prefix_at_a_segment_boundary_wins() {
-        let table = table(&[(None, "/", None), (None, "/a", None), (None, "/a/b/", None), (None, "/a/b/c", None)]);
+        let table = table(&[
+            (None, "/", None),
+            (None, "/a", None),
+            (None, "/a/b/", None),
+            (None, "/a/b/c", None),
+        ]);
         for (path, route) in [
-            ("/", "/"), ("/ab", "/"), ("/a", "/a"), ("/a/", "/a"), ("/a/x", "/a"), ("/a/b", "/a"), ("/a/b/", "/a/b/"),
-            ("/a/b/x/y/z", "/a/b/"), ("/a/b/c", "/a/b/c"), ("/a/b/cd", "/a/b/"), ("/a/b/c/d", "/a/b/c"), ("/%61/%62/c", "/a/b/c"),
+            ("/", "/"),
+            ("/ab", "/"),
+            ("/a", "/a"),
+            ("/a/", "/a"),
+            ("/a/x", "/a"),
+            ("/a/b", "/a"),
+            ("/a/b/", "/a/b/"),
+            ("/a/b/x/y/z", "/a/b/"),
+            ("/a/b/c", "/a/b/c"),
+            ("/a/b/cd", "/a/b/"),
+            ("/a/b/c/d", "/a/b/c"),
+            ("/%61/%62/c", "/a/b/c"),
         ] {
             assert_eq!(found(&table, "h", path), Ok(route), "{path}");
         }
@@ -251,12 +281,19 @@ mod tests {
 
     #[test]
     fn a_host_comes_before_its_wildcard_and_that_before_any() {
-        let table = table(&[(Some("s.acme.example"), "/s", None), (Some("*.acme.example"), "/w", None), (None, "/", None)]);
+        let table = table(&[
+            (Some("s.acme.example"), "/s", None),
+            (Some("*.acme.example"), "/w", None),
+            (None, "/", None),
+        ]);
         assert_eq!(found(&table, "s.acme.example", "/s"), Ok("/s"));
         assert_eq!(found(&table, "s.acme.example", "/w"), Ok("/w"));
         assert_eq!(found(&table, "a.b.acme.example", "/w"), Ok("/"));
         assert_eq!(found(&table, "acme.example", "/w"), Ok("/"));
-        assert_eq!(found(&self::table(&[(Some("h"), "/", None)]), "other", "/"), Err(RouteError::None));
+        assert_eq!(
+            found(&self::table(&[(Some("h"), "/", None)]), "other", "/"),
+            Err(RouteError::None)
+        );
     }
 
     #[test]

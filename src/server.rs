@@ -35,7 +35,11 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("{address} cannot be listened on: {error}; stop what listens there, or change listen.{key}")]
-    Bind { key: &'static str, address: SocketAddr, error: io::Error },
+    Bind {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
 }
 
 /// A server that listens. Dropping it stops at once; [`Running::stop`] lets requests in flight end.
@@ -43,6 +47,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub admin: Option<SocketAddr>,
     stopping: watch::Sender<bool>,
+    _ended: watch::Sender<bool>,
     in_flight: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -58,19 +63,41 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let (stopping, stopped) = watch::channel(false);
     let in_flight = Arc::new(AtomicUsize::new(0));
     let ledger = Arc::new(match config.ledger {
-        LedgerChoice::Memory { most } => Ledger::Memory(MemoryLedger::new(most)),
+        LedgerChoice::Memory { most } => {
+            crate::log::caution(
+                "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",
+            );
+            Ledger::Memory(MemoryLedger::new(most))
+        }
     });
     let mut tasks = vec![sweep(ledger.clone(), clock.clone(), stopped.clone())];
     let mut running_admin = None;
+    // The admin listener outlives the drain, so that `/readyz` can tell of it.
+    let (ended, until_end) = watch::channel(false);
     if let Some((listener, address)) = admin_listener {
         running_admin = Some(address);
-        tasks.push(serve(HttpServer::new_app(Admin::new(stopped.clone())), listener, address, stopped.clone()));
+        tasks.push(serve(
+            HttpServer::new_app(Admin::new(stopped.clone())),
+            listener,
+            address,
+            until_end,
+        ));
     }
     let (listener, address) = listener;
-    let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
+    let conf = Arc::new(ServerConf {
+        threads: config.listen.threads.max(1),
+        ..ServerConf::default()
+    });
     let door = Door::new(&config, gate(&config, ledger), clock, in_flight.clone());
     tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
-    Ok(Running { address, admin: running_admin, stopping, in_flight, tasks })
+    Ok(Running {
+        address,
+        admin: running_admin,
+        stopping,
+        _ended: ended,
+        in_flight,
+        tasks,
+    })
 }
 
 /// The gate of a configuration.
@@ -109,6 +136,17 @@ impl Drop for Running {
     }
 }
 
+/// Waits for SIGTERM or SIGINT.
+pub async fn until_stopped() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -119,7 +157,12 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
 }
 
 /// Serves an app of Pingora's on a listener of ours, handed over as it hands over its own on an upgrade.
-fn serve<A>(app: A, listener: TcpListener, address: SocketAddr, stopped: watch::Receiver<bool>) -> JoinHandle<()>
+pub(crate) fn serve<A>(
+    app: A,
+    listener: TcpListener,
+    address: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> JoinHandle<()>
 where
     A: pingora::apps::ServerApp + Send + Sync + 'static,
 {

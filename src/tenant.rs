@@ -97,8 +97,14 @@ impl Candidates {
         let tenants: HashMap<_, _> = tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect();
         Self {
             set,
-            claims: tenants.values().filter_map(|tenant| tenant.tokens.claims.tenant.clone()).collect(),
-            cookies: tenants.values().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
+            claims: tenants
+                .values()
+                .filter_map(|tenant| tenant.tokens.claims.tenant.clone())
+                .collect(),
+            cookies: tenants
+                .values()
+                .map(|tenant| tenant.sessions.cookie.name.clone())
+                .collect(),
             tenants,
         }
     }
@@ -160,7 +166,10 @@ impl Tenants {
             }
         }
         Self {
-            alone: tenants.iter().map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()]))).collect(),
+            alone: tenants
+                .iter()
+                .map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()])))
+                .collect(),
             by_host: hosts.into_iter().map(|(host, tenants)| (host, set(tenants))).collect(),
             hostless: (!hostless.is_empty()).then(|| set(hostless)),
             all: set(tenants.into_iter().map(|(tenant, _)| tenant).collect()),
@@ -180,6 +189,11 @@ impl Tenants {
     /// Every tenant: good for saying to whom a refused token belongs, and for nothing else.
     pub fn all(&self) -> &Candidates {
         &self.all
+    }
+
+    /// One of the hosts that tenants name, if any does.
+    pub fn a_host(&self) -> Option<&str> {
+        self.by_host.keys().min().map(String::as_str)
     }
 
     /// How many there are.

@@ -54,10 +54,7 @@ impl Clock {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the clock"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 fn system_now() -> UnixTime {
     let seconds = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),

@@ -130,13 +130,22 @@ impl<'a> Parts<'a> {
         // The engine refuses padding, stray bits and any other alphabet, so there is one spelling of each token.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Parts);
         decode(signature)?;
-        Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)? })
+        Ok(Self {
+            signing_input,
+            signature,
+            header: decode(header)?,
+            claims: decode(claims)?,
+        })
     }
 
     /// Reads header and claims as strict JSON.
     pub fn read(&'a self) -> Result<Jwt<'a>, TokenError> {
         let object = |what, bytes| Json::object(bytes).map_err(|e| TokenError::Json(what, e));
-        Ok(Jwt { parts: self, header: object("header", &self.header)?, claims: object("claims", &self.claims)? })
+        Ok(Jwt {
+            parts: self,
+            header: object("header", &self.header)?,
+            claims: object("claims", &self.claims)?,
+        })
     }
 
     /// What was signed: names the token whatever spelling of its signature (ECDSA has two) it comes with.
@@ -158,7 +167,11 @@ impl Jwt<'_> {
 
     /// Algorithm and signature: finds the one key that signed this.
     fn key<'k>(&self, keys: &'k KeyRing, now: UnixTime) -> Result<&'k Key, TokenError> {
-        let alg = self.header.member("alg").and_then(Json::text).ok_or(TokenError::AlgorithmMissing)?;
+        let alg = self
+            .header
+            .member("alg")
+            .and_then(Json::text)
+            .ok_or(TokenError::AlgorithmMissing)?;
         for name in ["crit", "b64", "zip"] {
             if self.header.member(name).is_some() {
                 return Err(TokenError::Extension(name));
@@ -177,7 +190,10 @@ impl Jwt<'_> {
             } else if key.is_valid(now) {
                 return Ok(key);
             } else {
-                return Err(TokenError::KeyOutOfDate { id: key.id.clone(), when: dates(key, now) });
+                return Err(TokenError::KeyOutOfDate {
+                    id: key.id.clone(),
+                    when: dates(key, now),
+                });
             }
         }
         if error == TokenError::UnknownKey {
@@ -201,7 +217,12 @@ impl Jwt<'_> {
 }
 
 /// Verifies a token for a tenant at `now`.
-pub fn verify(jwt: &Jwt<'_>, tenant: &TenantId, rules: &TokenRules, now: UnixTime) -> Result<Verified<Claims>, TokenError> {
+pub fn verify(
+    jwt: &Jwt<'_>,
+    tenant: &TenantId,
+    rules: &TokenRules,
+    now: UnixTime,
+) -> Result<Verified<Claims>, TokenError> {
     let key = jwt.key(&rules.keys, now)?;
     if jwt.claims.member("revoke").is_some() {
         return Err(TokenError::Revoke);
@@ -232,7 +253,9 @@ pub fn verify(jwt: &Jwt<'_>, tenant: &TenantId, rules: &TokenRules, now: UnixTim
         _ => return Err(TokenError::Issuer),
     }
     let from = key.not_before.map_or(times.from, |date| date.max(times.from));
-    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
+    let until = key
+        .not_after
+        .map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
     Ok(Verified::assertion(Claims {
         identity,
         issued_at: times.issued_at,
@@ -262,7 +285,10 @@ fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, Toke
     };
     let lived = expires_at.since(issued_at);
     if u64::try_from(lived).is_ok_and(|lived| lived > rules.max_lifetime.as_secs()) {
-        return Err(TokenError::TooLong { lived, most: rules.max_lifetime });
+        return Err(TokenError::TooLong {
+            lived,
+            most: rules.max_lifetime,
+        });
     }
     let from = issued_at.minus(rules.leeway);
     if from > now {
@@ -307,7 +333,10 @@ fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
     };
     let mut roles = Vec::with_capacity(list.len());
     for role in list {
-        let role = role.text().filter(|role| is_plain(role, LONGEST_ROLE)).ok_or(TokenError::Roles)?;
+        let role = role
+            .text()
+            .filter(|role| is_plain(role, LONGEST_ROLE))
+            .ok_or(TokenError::Roles)?;
         let admitted = match &rules.ceiling {
             Ceiling::Open => true,
             Ceiling::Drop(allowed) => allowed.iter().any(|a| a == role),
@@ -422,11 +451,15 @@ impl TokenError {
         match self {
             Self::Parts => "send the token as the library returned it, without quotes or line ends",
             Self::Json(..) => "sign a plain object with your library; do not build the JSON by hand",
-            Self::AlgorithmMissing | Self::Algorithm => "sign with the algorithm of the tenant's key, HS256 unless it says otherwise",
+            Self::AlgorithmMissing | Self::Algorithm => {
+                "sign with the algorithm of the tenant's key, HS256 unless it says otherwise"
+            }
             Self::Extension(_) => "sign without this header member",
             Self::UnknownKey => "leave kid out, or use the id of one of the tenant's keys",
             Self::KeyOutOfDate { .. } => "sign with a key that is in force",
-            Self::Signature => "sign with the tenant's secret, byte for byte: look for a line end, or a text/base64 mix-up (see `format`)",
+            Self::Signature => {
+                "sign with the tenant's secret, byte for byte: look for a line end, or a text/base64 mix-up (see `format`)"
+            }
             Self::Revoke => "post it to the revocation endpoint instead",
             Self::Time(_) => "set iat and exp as whole seconds since 1970",
             Self::TooLong { lived, .. } if *lived > 100_000_000_000 => "exp is in milliseconds; divide by 1000",

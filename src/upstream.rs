@@ -58,7 +58,11 @@ impl Pool {
             resolved: ArcSwapOption::empty(),
             in_flight: Arc::default(),
         };
-        Self { servers: config.servers.iter().map(server).collect(), config: config.clone(), next: AtomicUsize::new(0) }
+        Self {
+            servers: config.servers.iter().map(server).collect(),
+            config: config.clone(),
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// How many servers there are to try.
@@ -67,13 +71,19 @@ impl Pool {
     }
 
     /// The server for the `attempt`-th try of a request: each try goes to another.
-    pub async fn pick(&self, attempt: usize, response_timeout: Option<Duration>) -> Result<(HttpPeer, InFlight), String> {
+    pub async fn pick(
+        &self,
+        attempt: usize,
+        response_timeout: Option<Duration>,
+    ) -> Result<(HttpPeer, InFlight), String> {
         let server = match self.config.balance {
             Balance::RoundRobin => self.turn(),
             Balance::LeastRequests if attempt > 0 => self.turn(),
-            Balance::LeastRequests => {
-                self.servers.iter().min_by_key(|server| server.in_flight.load(Ordering::Relaxed)).ok_or("no server")?
-            }
+            Balance::LeastRequests => self
+                .servers
+                .iter()
+                .min_by_key(|server| server.in_flight.load(Ordering::Relaxed))
+                .ok_or("no server")?,
         };
         let mut peer = server.peer().await?;
         let options = &mut peer.options;
@@ -117,7 +127,9 @@ impl Server {
                 Ok(address)
             }
             // A resolver that is down takes nothing away that worked.
-            Err(e) => known.map(|known| known.0).ok_or_else(|| format!("{name} does not resolve: {e}")),
+            Err(e) => known
+                .map(|known| known.0)
+                .ok_or_else(|| format!("{name} does not resolve: {e}")),
         }
     }
 }

@@ -36,10 +36,19 @@ impl Visitor {
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
         let authority = head.host.authority().into_owned();
         if !is_trusted(peer) {
-            return Self { client: peer.to_canonical(), peer: peer.to_canonical(), via: Via::Nobody, scheme, authority };
+            return Self {
+                client: peer.to_canonical(),
+                peer: peer.to_canonical(),
+                via: Via::Nobody,
+                scheme,
+                authority,
+            };
         }
         let believed = forwarded(head.headers, "x-forwarded-host");
-        let believed = believed.last().and_then(|text| Host::parse(text)).map(|host| host.authority().into_owned());
+        let believed = believed
+            .last()
+            .and_then(|text| Host::parse(text))
+            .map(|host| host.authority().into_owned());
         let scheme = match forwarded(head.headers, "x-forwarded-proto").last() {
             Some(&"https") => "https",
             Some(&"http") => "http",
@@ -78,7 +87,9 @@ impl Visitor {
     /// Whether an `Origin` header names this very origin. A plain listener cannot see whether TLS ends before it, so there
     /// both schemes of the same host count, unless a trusted proxy has said which.
     pub fn is_own_origin(&self, origin: &str) -> bool {
-        let (Ok(origin), Some(own)) = (Url::parse(origin), self.origin()) else { return false };
+        let (Ok(origin), Some(own)) = (Url::parse(origin), self.origin()) else {
+            return false;
+        };
         let knows_scheme = self.scheme == "https" || self.via == Via::TrustedProxy;
         let host = Host::parse(&self.authority);
         origin.host() == own.host()
@@ -94,7 +105,9 @@ impl Visitor {
     /// Absolute URLs of this origin are reduced to their path; anything under our own endpoints becomes `/`, so that no
     /// redirect ends in another exchange or in a logout.
     pub fn return_path(&self, wanted: Option<&str>, is_endpoint: impl Fn(&str) -> bool) -> String {
-        wanted.and_then(|wanted| self.own_path(wanted, is_endpoint)).unwrap_or_else(|| "/".into())
+        wanted
+            .and_then(|wanted| self.own_path(wanted, is_endpoint))
+            .unwrap_or_else(|| "/".into())
     }
 
     fn own_path(&self, wanted: &str, is_endpoint: impl Fn(&str) -> bool) -> Option<String> {
@@ -103,7 +116,11 @@ impl Visitor {
             return None;
         }
         let own = self.origin()?;
-        let url = if wanted.starts_with('/') { own.join(wanted).ok()? } else { Url::parse(wanted).ok()? };
+        let url = if wanted.starts_with('/') {
+            own.join(wanted).ok()?
+        } else {
+            Url::parse(wanted).ok()?
+        };
         let stays = |url: &Url| {
             matches!(url.scheme(), "http" | "https")
                 && url.host() == own.host()
@@ -161,11 +178,32 @@ mod tests {
     #[test]
     fn everything_else_goes_home() {
         for wanted in [
-            "//evil.test", "/\\evil.test", "\\\\evil.test", "https://evil.test/", "https:evil.test", "javascript:alert(1)",
-            "https://portal.test.evil/", "https://portal.test@evil.test/", "https://user@portal.test/", "/\t/evil.test",
-            "/.//evil.test", "/a/..//evil.test", "/%0d%0a/../..//evil.test", "https://portal.test:444/x", "tickets", "",
-            "/_auth/logout", "/_AUTH/exchange?token=x", "/a/../_auth/logout", "/%5fauth/logout", "/api/portal/sso?token=1",
-            "///evil.test", "/ /evil.test", "data:text/html,x", "//portal.test@evil.test", "http:///evil.test",
+            "//evil.test",
+            "/\\evil.test",
+            "\\\\evil.test",
+            "https://evil.test/",
+            "https:evil.test",
+            "javascript:alert(1)",
+            "https://portal.test.evil/",
+            "https://portal.test@evil.test/",
+            "https://user@portal.test/",
+            "/\t/evil.test",
+            "/.//evil.test",
+            "/a/..//evil.test",
+            "/%0d%0a/../..//evil.test",
+            "https://portal.test:444/x",
+            "tickets",
+            "",
+            "/_auth/logout",
+            "/_AUTH/exchange?token=x",
+            "/a/../_auth/logout",
+            "/%5fauth/logout",
+            "/api/portal/sso?token=1",
+            "///evil.test",
+            "/ /evil.test",
+            "data:text/html,x",
+            "//portal.test@evil.test",
+            "http:///evil.test",
         ] {
             assert_eq!(goes_to(wanted), "/", "{wanted}");
         }
@@ -177,7 +215,14 @@ mod tests {
         let visitor = visitor();
         assert!(visitor.is_own_origin("https://portal.test"));
         assert!(visitor.is_own_origin("https://portal.test:443"));
-        for foreign in ["null", "http://portal.test", "https://portal.test:444", "https://portal.test.evil", "https://evilportal.test", ""] {
+        for foreign in [
+            "null",
+            "http://portal.test",
+            "https://portal.test:444",
+            "https://portal.test.evil",
+            "https://evilportal.test",
+            "",
+        ] {
             assert!(!visitor.is_own_origin(foreign), "{foreign}");
         }
     }

@@ -45,19 +45,31 @@ impl Default for IdentityHeaders {
 impl IdentityHeaders {
     /// The six of them.
     pub fn all(&self) -> [&HeaderName; 6] {
-        [&self.user, &self.tenant, &self.roles, &self.email, &self.name, &self.plan]
+        [
+            &self.user,
+            &self.tenant,
+            &self.roles,
+            &self.email,
+            &self.name,
+            &self.plan,
+        ]
     }
 }
 
 /// A header's name as an app may read it: CGI, WSGI and PHP do not tell `-`, `_`, `.` and case apart.
 pub fn folded(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Reads `[identity]`.
 pub fn identity(root: &Section<'_>) -> IdentityHeaders {
     let mut headers = IdentityHeaders::default();
-    let Some(section) = root.section("identity") else { return headers };
+    let Some(section) = root.section("identity") else {
+        return headers;
+    };
     section.not_yet("assertion");
     if let Some(names) = section.section("headers") {
         let set = |key: &'static str, header: &mut HeaderName| {
@@ -74,7 +86,10 @@ pub fn identity(root: &Section<'_>) -> IdentityHeaders {
         let mut folds: Vec<String> = headers.all().iter().map(|name| folded(name.as_str())).collect();
         folds.sort();
         if folds.windows(2).any(|pair| pair[0] == pair[1]) {
-            section.problem("headers", "two identity headers have the same name to an app that ignores -, _ and case; rename one");
+            section.problem(
+                "headers",
+                "two identity headers have the same name to an app that ignores -, _ and case; rename one",
+            );
         }
     }
     let encodings = [
@@ -95,19 +110,46 @@ pub fn identity(root: &Section<'_>) -> IdentityHeaders {
 
 /// Names that mean something to every proxy and app, and would break if they were ours.
 const TAKEN: [&str; 18] = [
-    "host", "cookie", "setcookie", "authorization", "connection", "contentlength", "contenttype", "transferencoding", "upgrade",
-    "te", "trailer", "accept", "expect", "xrequestid", "forwarded", "xforwardedfor", "xforwardedproto", "xforwardedhost",
+    "host",
+    "cookie",
+    "setcookie",
+    "authorization",
+    "connection",
+    "contentlength",
+    "contenttype",
+    "transferencoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "accept",
+    "expect",
+    "xrequestid",
+    "forwarded",
+    "xforwardedfor",
+    "xforwardedproto",
+    "xforwardedhost",
 ];
 
 fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<HeaderName> {
     let fold = folded(text.value);
     if TAKEN.contains(&fold.as_str()) {
-        section.reader.report(text.at, format!("{:?} has a meaning of its own; choose a name such as X-User-Id", text.value));
+        section.reader.report(
+            text.at,
+            format!(
+                "{:?} has a meaning of its own; choose a name such as X-User-Id",
+                text.value
+            ),
+        );
         return None;
     }
-    let name = HeaderName::from_bytes(text.value.as_bytes()).ok().filter(|_| !fold.is_empty());
+    let name = HeaderName::from_bytes(text.value.as_bytes())
+        .ok()
+        .filter(|_| !fold.is_empty());
     if name.is_none() {
-        section.reader.report(text.at, format!("{:?} is no header name; use letters, digits and -", text.value));
+        section.reader.report(
+            text.at,
+            format!("{:?} is no header name; use letters, digits and -", text.value),
+        );
     }
     name
 }

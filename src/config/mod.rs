@@ -63,6 +63,34 @@ impl Config {
         }
     }
 
+    /// What it does, for a person to read: a line for each tenant and each route.
+    pub fn summary(&self) -> String {
+        let mut lines = vec![format!("listens on {}", self.listen.address)];
+        let mut tenants: Vec<_> = self.tenants.iter().collect();
+        tenants.sort_by(|a, b| a.id.cmp(&b.id));
+        for tenant in tenants {
+            let keys: Vec<&str> = tenant.tokens.keys.0.iter().map(|key| key.id.as_str()).collect();
+            lines.push(format!(
+                "tenant {}: keys {}, cookie {}",
+                tenant.id,
+                keys.join(" "),
+                tenant.sessions.cookie.name
+            ));
+        }
+        for route in &self.routes {
+            let host = route.pattern.host.as_deref().unwrap_or("*");
+            let upstream = route
+                .upstream
+                .and_then(|id| self.upstreams.get(id.0))
+                .map_or("nowhere", |up| up.name.as_str());
+            lines.push(format!(
+                "route {host}{}: {}, to {upstream}",
+                route.pattern.path, route.policy
+            ));
+        }
+        lines.join("\n")
+    }
+
     /// The keys that seal sessions, one for each tenant.
     pub fn sessions(&self) -> SessionKeys {
         SessionKeys::new(&self.session_keys, self.tenants.iter().map(|tenant| &tenant.id))

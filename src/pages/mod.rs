@@ -9,7 +9,9 @@ use crate::{denial::Denial, exchange::Question, identity::Identity};
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     pages.set_auto_escape_callback(|_| AutoEscape::Html);
-    pages.add_template("page", include_str!("page.html")).expect("the template is part of the program and tested");
+    pages
+        .add_template("page", include_str!("page.html"))
+        .expect("the template is part of the program and tested");
     pages
 });
 
@@ -30,10 +32,17 @@ pub fn question(question: &Question, names: &FormNames<'_>, request_id: &str) ->
     let (title, text, button) = match &question.instead_of {
         Some(other) => (
             "Switch user?",
-            format!("You are signed in as {}. This link signs you in as {user} instead.", called(other)),
+            format!(
+                "You are signed in as {}. This link signs you in as {user} instead.",
+                called(other)
+            ),
             format!("Continue as {user}"),
         ),
-        None => ("Sign in", format!("Continue to the portal as {user}."), format!("Continue as {user}")),
+        None => (
+            "Sign in",
+            format!("Continue to the portal as {user}."),
+            format!("Continue as {user}"),
+        ),
     };
     let form = context! {
         token_name => names.token, token => &question.token, return_name => names.return_to, return_to => &question.return_to, button,
@@ -47,7 +56,9 @@ pub fn explanation(denial: Denial) -> &'static str {
         Denial::TokenMissing => "Please sign in to see this page.",
         Denial::TokenInvalid => "The link you followed is not valid. Please open it again from where you found it.",
         Denial::TokenExpired => "The link you followed has expired. Please open it again from where you found it.",
-        Denial::TokenSpent => "The link you followed was used before, and works once. Please open it again from where you found it.",
+        Denial::TokenSpent => {
+            "The link you followed was used before, and works once. Please open it again from where you found it."
+        }
         Denial::SessionExpired | Denial::SessionInvalid => "Your session has ended. Please sign in again.",
         Denial::Revoked => "You have been signed out. Please sign in again.",
         Denial::TenantMismatch => "You are signed in for another organisation.",
@@ -66,11 +77,18 @@ pub fn explanation(denial: Denial) -> &'static str {
 }
 
 fn called(identity: &Identity) -> &str {
-    identity.name.as_deref().or(identity.email.as_deref()).unwrap_or(&identity.user)
+    identity
+        .name
+        .as_deref()
+        .or(identity.email.as_deref())
+        .unwrap_or(&identity.user)
 }
 
 fn render(context: minijinja::Value) -> String {
-    PAGES.get_template("page").and_then(|page| page.render(context)).expect("the template renders whatever text it is given")
+    PAGES
+        .get_template("page")
+        .and_then(|page| page.render(context))
+        .expect("the template renders whatever text it is given")
 }
 
 #[cfg(test)]

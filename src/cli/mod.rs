@@ -1,0 +1,228 @@
+//! The command line: what may be typed, and one function a command.
+
+mod explain;
+mod health;
+mod init;
+mod sign;
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config::Config, demo, identity::TenantId, log, secret, server, time::Clock};
+
+/// Turns a support widget's token into a portal session, and tells the app behind who is calling.
+#[derive(Parser)]
+#[command(name = "vestibule", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, as RUST_LOG spells it: error, warn, info, debug, trace
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        default_value = "info",
+        hide_env_values = true
+    )]
+    log: String,
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(short = 'c', long = "config", default_value = "proxy.toml")]
+    file: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve
+    #[command(after_help = "Example:\n  vestibule run -c /etc/vestibule/proxy.toml")]
+    Run(#[command(flatten)] ConfigFile),
+    /// Say everything that is wrong with a configuration, or what it does
+    #[command(after_help = "Example:\n  vestibule check -c proxy.toml")]
+    Check(#[command(flatten)] ConfigFile),
+    /// Write a starter proxy.toml and its secrets into this folder; overwrites nothing
+    #[command(after_help = "Example:\n  mkdir portal && cd portal && vestibule init && vestibule check")]
+    Init,
+    /// Print 32 random bytes, base64url
+    #[command(after_help = "Example:\n  (umask 077; vestibule secret > acme.key)")]
+    Secret,
+    /// Sign a widget token, for trying things out
+    #[command(after_help = "Example:\n  vestibule token --tenant ten_acme --user maya --role agent --ttl 10m")]
+    Token {
+        /// The tenant's id
+        #[arg(long)]
+        tenant: String,
+        /// The user's id (an e-mail address in the productlane dialect)
+        #[arg(long)]
+        user: String,
+        /// A role; may be given more than once
+        #[arg(long = "role")]
+        roles: Vec<String>,
+        /// How long it lives: 90s, 10m, 1h
+        #[arg(long, default_value = "1h", value_parser = duration)]
+        ttl: std::time::Duration,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show each check of the decision about a token, and how to mend the one that fails
+    #[command(
+        after_help = "Example:\n  vestibule token --tenant ten_acme --user maya | vestibule explain --path /tickets"
+    )]
+    Explain {
+        /// The host asked for [default: a host of the route or tenant, else localhost]
+        #[arg(long)]
+        host: Option<String>,
+        /// The path asked for
+        #[arg(long, default_value = "/")]
+        path: String,
+        /// The method
+        #[arg(long, default_value = "GET")]
+        method: String,
+        /// Where the token is [default: standard input]
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Ask a running Vestibule on this machine whether it lives
+    #[command(after_help = "Example:\n  vestibule health -c proxy.toml && echo alive")]
+    Health(#[command(flatten)] ConfigFile),
+    /// Show all of it on this machine: a customer's app, Vestibule and a helpdesk
+    #[command(after_help = "Example:\n  vestibule demo")]
+    Demo {
+        /// The port of the customer's app; 0 for any free one
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+}
+
+/// What went wrong, in one line or several; all of it goes to standard error.
+type Failure = String;
+
+/// Runs the command line of this process. Wrong usage exits 2, any other failure 1.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(config) => run(&config.file, &cli.log),
+        Command::Check(config) => check(&config.file),
+        Command::Init => init::init(Path::new("")),
+        Command::Secret => {
+            println!("{}", *secret::generate());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token {
+            tenant,
+            user,
+            roles,
+            ttl,
+            config,
+        } => load(&config.file).and_then(|config| token(&config, &tenant, &user, &roles, ttl)),
+        Command::Explain {
+            host,
+            path,
+            method,
+            token_file,
+            config,
+        } => load(&config.file).and_then(|config| {
+            let token = read_token(token_file.as_deref())?;
+            explain::explain(&config, host.as_deref(), &path, &method, &token, Clock::system().now())
+        }),
+        Command::Health(config) => load(&config.file).and_then(|config| health::ask(&config.listen)),
+        Command::Demo { port } => {
+            in_runtime(0, demo::run(port)).and_then(|done| done.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string()))
+        }
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        ExitCode::FAILURE
+    })
+}
+
+fn load(file: &Path) -> Result<Config, Failure> {
+    Config::load(file).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
+}
+
+fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
+    let config = load(file)?;
+    log::start(filter, config.log)?;
+    let threads = config.listen.threads;
+    in_runtime(threads, async {
+        let grace = config.listen.shutdown_grace;
+        let running = server::start(config, Clock::system()).map_err(|e| e.to_string())?;
+        server::until_stopped()
+            .await
+            .map_err(|e| format!("signals cannot be received: {e}"))?;
+        running.stop(grace).await;
+        Ok(ExitCode::SUCCESS)
+    })?
+}
+
+/// Runs to the end on a runtime of its own; 0 threads means one per core.
+fn in_runtime<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|e| format!("no threads to run on: {e}"))?;
+    let done = runtime.block_on(work);
+    // What is left are idle connections.
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+fn check(file: &Path) -> Result<ExitCode, Failure> {
+    let config = load(file)?;
+    println!("{}", config.summary());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn token(
+    config: &Config,
+    tenant: &str,
+    user: &str,
+    roles: &[String],
+    ttl: std::time::Duration,
+) -> Result<ExitCode, Failure> {
+    let found = config
+        .tenants
+        .alone(&TenantId::new(tenant))
+        .and_then(|candidates| candidates.sole());
+    let tenant: &Arc<_> = found.ok_or_else(|| {
+        let all: Vec<&str> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+        format!("there is no tenant {tenant:?}; use one of {}", all.join(", "))
+    })?;
+    println!("{}", sign::sign(tenant, user, roles, ttl, Clock::system().now())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_token(file: Option<&Path>) -> Result<String, Failure> {
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?,
+        None => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|e| format!("standard input cannot be read: {e}"))?;
+            text
+        }
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::time::parse_duration(text).ok_or_else(|| "write 90s, 10m or 1h".into())
+}

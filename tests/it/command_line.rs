@@ -1,0 +1,373 @@
+//! The binary as it is typed: what it prints, and how it ends.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::support::Secrets;
+
+fn vestibule(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(args).current_dir(folder).env_remove("RUST_LOG");
+    for name in ["SESSION", "ACME", "OLD_ACME", "GLOBEX"] {
+        command.env(name, Secrets::find(name).unwrap());
+    }
+    command
+}
+
+fn output(folder: &Path, args: &[&str], stdin: &str) -> Output {
+    let mut child = vestibule(folder, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder as `vestibule init` leaves it, with the listener on a free port.
+fn initialised() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let done = output(folder.path(), &["init"], "");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    folder
+}
+
+#[test]
+fn init_writes_what_check_accepts_and_overwrites_nothing() {
+    let folder = initialised();
+    for name in ["vestibule-session.key", "vestibule-ten_acme.key"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let checked = output(folder.path(), &["check"], "");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(
+        text(&checked.stdout).contains("tenant ten_acme") && text(&checked.stdout).contains("route */static: public")
+    );
+    let before = fs::read(folder.path().join("vestibule-session.key")).unwrap();
+    let again = output(folder.path(), &["init"], "");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("is not overwritten"));
+    assert_eq!(fs::read(folder.path().join("vestibule-session.key")).unwrap(), before);
+}
+
+#[test]
+fn check_prints_every_problem_with_its_place() {
+    let folder = initialised();
+    let file = folder.path().join("proxy.toml");
+    let wrong = fs::read_to_string(&file)
+        .unwrap()
+        .replace("dialect = \"gateway\"", "dialect = \"gatway\"")
+        .replace("lifetime", "lifetme");
+    fs::write(&file, wrong).unwrap();
+    let checked = output(folder.path(), &["check"], "");
+    assert_eq!(checked.status.code(), Some(1));
+    let lines: Vec<String> = text(&checked.stderr).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("proxy.toml:")));
+    let missing = output(folder.path(), &["check", "-c", "nowhere.toml"], "");
+    assert!(text(&missing.stderr).starts_with("nowhere.toml:1:1: cannot be read"));
+}
+
+#[test]
+fn secrets_are_32_random_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        output(folder.path(), &["secret"], ""),
+        output(folder.path(), &["secret"], ""),
+    );
+    assert_eq!(text(&one.stdout).trim().len(), 43);
+    assert_ne!(one.stdout, other.stdout);
+}
+
+#[test]
+fn a_token_it_signs_is_explained_as_allowed() {
+    let folder = initialised();
+    let args = [
+        "token", "--tenant", "ten_acme", "--user", "maya", "--role", "agent", "--role", "vip", "--ttl", "5m",
+    ];
+    let token = text(&output(folder.path(), &args, "").stdout);
+    let explained = output(folder.path(), &["explain", "--path", "/tickets"], &token);
+    let said = text(&explained.stdout);
+    assert_eq!(explained.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("allowed as \"maya\" of ten_acme, roles [\"agent\", \"vip\"]"),
+        "{said}"
+    );
+    assert!(!said.contains(token.trim()));
+    fs::write(folder.path().join("t"), &token).unwrap();
+    assert!(
+        output(folder.path(), &["explain", "--token-file", "t"], "")
+            .status
+            .success()
+    );
+    let none = output(folder.path(), &["token", "--tenant", "ten_acm", "--user", "maya"], "");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("there is no tenant \"ten_acm\"; use one of ten_acme"));
+}
+
+#[test]
+fn explain_names_the_failed_check_and_its_remedy() {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    let folder = initialised();
+    let config = fs::read_to_string(folder.path().join("proxy.toml")).unwrap();
+    let keys = "keys = [{ id = \"2026-11\", file = \"vestibule-ten_acme.key\" }, { id = \"2025-05\", env = \"OLD_ACME\", not_after = 2026-01-01T00:00:00Z }]";
+    let config = config.replace("keys = [{ id = \"2026-11\", file = \"vestibule-ten_acme.key\" }]", keys);
+    fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    let secret = fs::read_to_string(folder.path().join("vestibule-ten_acme.key")).unwrap();
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
+    let sign = |secret: &str, iat: i64, exp: i64| {
+        let claims = serde_json::json!({ "userId": "maya", "tenantId": "ten_acme", "iat": iat, "exp": exp });
+        encode(
+            &Header::default(),
+            &claims,
+            &EncodingKey::from_secret(secret.trim().as_bytes()),
+        )
+        .unwrap()
+    };
+    let old = Secrets::find("OLD_ACME").unwrap();
+    for (token, fail, remedy, code) in [
+        (
+            sign(&secret, now, (now + 60) * 1000),
+            "longer than 1h",
+            "exp is in milliseconds; divide by 1000",
+            "token_invalid",
+        ),
+        (
+            sign(&old, now, now + 60),
+            "signed with key 2025-05, which ended on 2026-01-01T00:00:00Z",
+            "a key that is in force",
+            "token_invalid",
+        ),
+        (
+            sign(&secret, now + 100, now + 160),
+            "clock is ",
+            "by NTP",
+            "token_invalid",
+        ),
+        (
+            sign(&secret, now - 600, now - 300),
+            "expired ",
+            "ask the backend for a new token",
+            "token_expired",
+        ),
+        (
+            sign("somebody-elses-secret-0123456789abcdef", now, now + 60),
+            "signature does not hold",
+            "byte for byte",
+            "token_invalid",
+        ),
+        (
+            "Bearer x".to_owned(),
+            "one token",
+            "without \"Bearer\"",
+            "token_invalid",
+        ),
+        (
+            "x.y".to_owned(),
+            "three parts",
+            "as the library returned it",
+            "token_invalid",
+        ),
+    ] {
+        let explained = output(folder.path(), &["explain"], &token);
+        let said = text(&explained.stdout);
+        assert_eq!(explained.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("FAIL") && said.contains(fail) && said.contains(remedy) && said.contains(code),
+            "{said}"
+        );
+        assert!(
+            !said.contains(&token[..token.len().min(30)]) || token.len() < 10,
+            "the token is not shown"
+        );
+    }
+    let elsewhere = output(
+        folder.path(),
+        &["explain", "--path", "/a//b"],
+        &sign(&secret, now, now + 60),
+    );
+    assert!(text(&elsewhere.stdout).contains("denied: bad_request"));
+}
+
+#[test]
+fn every_command_has_an_example_and_wrong_usage_exits_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["run", "check", "init", "secret", "token", "explain", "health", "demo"] {
+        let help = text(&output(folder.path(), &[command, "--help"], "").stdout);
+        assert!(
+            help.contains("Example:") && help.contains(&format!("vestibule {command}")),
+            "{help}"
+        );
+    }
+    assert_eq!(output(folder.path(), &["serve"], "").status.code(), Some(2));
+    assert_eq!(
+        output(folder.path(), &["run", "--confg", "x"], "").status.code(),
+        Some(2)
+    );
+}
+
+/// A process that is stopped when the test ends.
+struct Served {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn serve(folder: &Path, port: u16) -> Served {
+    let mut child = vestibule(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let end = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(
+            Instant::now() < end && child.try_wait().unwrap().is_none(),
+            "it listens"
+        );
+        std::thread::yield_now();
+    }
+    Served { child, log }
+}
+
+fn configured(port: u16, more: &str) -> tempfile::TempDir {
+    let folder = initialised();
+    let file = folder.path().join("proxy.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        config.replace(
+            "address = \"0.0.0.0:8080\"",
+            &format!("address = \"127.0.0.1:{port}\"\n{more}"),
+        ),
+    )
+    .unwrap();
+    folder
+}
+
+#[test]
+fn it_serves_answers_for_its_health_and_stops_in_order() {
+    let (port, admin) = (free_port(), free_port());
+    let folder = configured(port, &format!("admin = \"127.0.0.1:{admin}\""));
+    assert_eq!(
+        output(folder.path(), &["health"], "").status.code(),
+        Some(1),
+        "nothing runs yet"
+    );
+    let mut served = serve(folder.path(), port);
+    assert!(output(folder.path(), &["health"], "").status.success());
+    for (path, status) in [("/healthz", "200"), ("/readyz", "200"), ("/x", "404")] {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    let pid = served.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let mut log = String::new();
+    served.log.read_to_string(&mut log).unwrap();
+    assert!(log.contains("the ledger is in memory"), "{log}");
+}
+
+#[test]
+fn health_without_an_admin_listener_asks_the_listener() {
+    let port = free_port();
+    let folder = configured(port, "");
+    let _served = serve(folder.path(), port);
+    assert!(output(folder.path(), &["health"], "").status.success());
+}
+
+#[test]
+fn a_start_that_cannot_succeed_is_one_clear_line_within_a_second() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let on_busy = configured(port, "");
+    let admin_busy = configured(free_port(), &format!("admin = \"127.0.0.1:{port}\""));
+    let no_secret = configured(free_port(), "");
+    fs::remove_file(no_secret.path().join("vestibule-session.key")).unwrap();
+    let short = configured(free_port(), "");
+    fs::write(short.path().join("vestibule-session.key"), "short").unwrap();
+    let broken = configured(free_port(), "broken toml");
+    let unknown = configured(free_port(), "thread = 1");
+    for (folder, said) in [
+        (on_busy, "cannot be listened on: Address already in use"),
+        (admin_busy, "change listen.admin"),
+        (no_secret, "vestibule-session.key cannot be read"),
+        (short, "has 5 bytes, fewer than 32"),
+        (broken, "the file is not TOML here"),
+        (unknown, "listen.thread is no key; did you mean \"threads\"?"),
+    ] {
+        let started = Instant::now();
+        let done = output(folder.path(), &["run"], "");
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        let lines: Vec<String> = text(&done.stderr)
+            .lines()
+            .filter(|line| !line.contains("the ledger is in memory"))
+            .map(str::to_owned)
+            .collect();
+        assert!(lines.len() == 1 && lines[0].contains(said), "{said}: {lines:?}");
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "generous for a busy machine: {:?}",
+            started.elapsed()
+        );
+    }
+}
+
+#[test]
+fn the_demo_prints_one_url_that_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = vestibule(folder.path(), &["demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .map(str::to_owned)
+        })
+        .expect("a URL");
+    let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes no file");
+}

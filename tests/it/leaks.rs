@@ -1,0 +1,139 @@
+//! Nothing secret in the log, at whatever level: the binary at `trace`, put through all that carries a secret.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::support::{Ask, Issuer, Secrets, Upstream, config};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let address: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = format!("[listen]\naddress = \"{address}\"\n{}", config(&upstream));
+    std::fs::write(
+        folder.path().join("proxy.toml"),
+        text.replace("single_use", "single_use"),
+    )
+    .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    for name in ["SESSION", "ACME", "GLOBEX"] {
+        command.env(name, Secrets::find(name).unwrap());
+    }
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let mut child = command
+        .args(["run", "--log", "trace"])
+        .current_dir(folder.path())
+        .stderr(Stdio::from(log))
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < end, "it listens");
+        std::thread::yield_now();
+    }
+    // The binary reads the real clock.
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
+    let token = |user: &str| Issuer::ACME.with(json!({ "userId": user, "iat": now, "exp": now + 600 }));
+    let ask = |method: &str, target: &str| Ask::new(address, method, target, "portal.test");
+
+    let good = token("maya");
+    let answer = ask("POST", "/_auth/exchange").bearer(&good).send().await;
+    let session = answer.cookie("__Host-vestibule").unwrap();
+    let link = token("tom");
+    let forged = Issuer {
+        secret: "not-the-secret-0123456789abcdef012345",
+        ..Issuer::ACME
+    }
+    .token("maya");
+    let mut answers = vec![
+        ask("GET", "/").bearer(&good).send().await,
+        ask("GET", "/").bearer(&forged).send().await,
+        ask("GET", "/").cookie("__Host-vestibule", &session).send().await,
+        ask("GET", "/")
+            .cookie("__Host-vestibule", &format!("{session}x"))
+            .send()
+            .await,
+        ask("GET", &format!("/_auth/exchange?token={link}"))
+            .navigating()
+            .send()
+            .await,
+        ask("GET", &format!("/handed?token={link}")).navigating().send().await,
+        ask("GET", &format!("/handed?access_token={good}")).send().await,
+        ask("GET", &format!("/a//b?token={good}")).bearer(&good).send().await,
+        ask("POST", "/_auth/exchange").form(&[("token", &good)]).send().await,
+        ask("POST", "/_auth/exchange")
+            .json(&json!({ "token": good }))
+            .send()
+            .await,
+        ask("GET", "/")
+            .header("Sec-WebSocket-Protocol", format!("bearer.{good}"))
+            .send()
+            .await,
+        ask("POST", "/_auth/logout")
+            .cookie("__Host-vestibule", &session)
+            .send()
+            .await,
+    ];
+    let mut raw = TcpStream::connect(address).unwrap();
+    raw.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(
+        raw,
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nAuthorization: Bearer {good}\r\nBad Header: {session}\r\n\r\n"
+    )
+    .unwrap();
+    let mut rest = Vec::new();
+    let _ = raw.read_to_end(&mut rest);
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(
+        log.contains("path=\"/handed\"")
+            && log.contains("denied")
+            && log.contains("exchanged")
+            && log.contains("signed out"),
+        "{log}"
+    );
+    // The answers that set a cookie must hold it; all others hold nothing.
+    answers.retain(|answer| answer.header("set-cookie").is_none());
+    let answered: String = answers
+        .iter()
+        .map(|answer| String::from_utf8_lossy(&answer.raw).into_owned())
+        .collect();
+    let forwarded: String = upstream
+        .seen()
+        .iter()
+        .map(|seen| String::from_utf8_lossy(&seen.raw).into_owned())
+        .collect();
+    let mut fragments: Vec<String> = Vec::new();
+    for secret in [&good, &link, &forged, &session] {
+        // Parts of a token that every token has say nothing.
+        let telling = secret.rsplit('.').next().unwrap().as_bytes();
+        fragments.extend(
+            telling
+                .chunks(16)
+                .filter(|c| c.len() == 16)
+                .map(|c| String::from_utf8(c.to_vec()).unwrap()),
+        );
+    }
+    fragments
+        .extend([Secrets::SESSION, Issuer::ACME.secret, Issuer::GLOBEX.secret].map(|secret| secret[..16].to_owned()));
+    for fragment in fragments {
+        assert!(!log.contains(&fragment), "in the log");
+        assert!(!answered.contains(&fragment), "in an answer");
+        assert!(!forwarded.contains(&fragment), "forwarded");
+    }
+}

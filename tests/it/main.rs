@@ -1,0 +1,23 @@
+//! Vestibule as its users meet it: through sockets, the binary, real signers and a real helpdesk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+mod command_line;
+mod configuration;
+mod decision;
+mod denials;
+mod dialects;
+mod django_helpdesk;
+mod exchange;
+mod headers;
+mod leaks;
+mod structure;
+mod tokens;

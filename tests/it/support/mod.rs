@@ -1,0 +1,13 @@
+//! What the tests stand on: a door in front of an upstream that records, a client that sends any bytes, and issuers.
+
+mod client;
+mod door;
+mod issuer;
+mod signers;
+mod upstream;
+
+pub use client::{Answer, Ask, Client};
+pub use door::{Door, NOW, Secrets, config, two_tenants};
+pub use issuer::Issuer;
+pub use signers::{Signer, mint, minted_by};
+pub use upstream::Upstream;
