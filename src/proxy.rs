@@ -41,7 +41,7 @@ use crate::{
     secret::random,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
-    upstream::{InFlight, Pool},
+    upstream::{InFlight, Pool, Tried},
     visitor::{Via, Visitor},
 };
 
@@ -66,7 +66,7 @@ pub struct Context {
     /// Path and query as decided on.
     target: String,
     permit: Option<Permit>,
-    tries: usize,
+    tried: Tried,
     body_bytes: u64,
     now: UnixTime,
     upstream: Option<InFlight>,
@@ -110,19 +110,14 @@ impl Door {
         if raw.len() > self.max_header_bytes {
             return Err(Reason::HeadersTooLarge.into());
         }
-        let wire = Wire {
-            is_http2: downstream.is_http2(),
-            target: target_on_the_wire(downstream, &raw)?,
-        };
-        let head = wire.head(downstream.req_header())?;
+        if !downstream.is_http2() && target_on_the_wire(&raw) != Some(downstream.req_header().raw_path()) {
+            return Err(HeadError::Target.into());
+        }
+        let head = read_head(downstream.req_header(), downstream.is_http2())?;
         let visitor = Visitor::read(&head, peer(downstream), "http", &self.trusted_proxies);
         context.meet(&head, &visitor);
         if let Some(endpoint) = self.names.endpoint(head.path) {
-            let request = downstream.req_header().clone();
-            return Ok(Some(
-                self.answer(endpoint, &wire, &request, downstream, context, &visitor)
-                    .await?,
-            ));
+            return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request = Request {
             gate: &self.gate,
@@ -149,15 +144,13 @@ impl Door {
     async fn answer(
         &self,
         endpoint: Option<Endpoint>,
-        wire: &Wire,
-        request: &RequestHeader,
         downstream: &mut Downstream,
         context: &mut Context,
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
         let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
         let body = read_body(downstream).await.map_err(Refused::exchange)?;
-        let head = wire.head(request)?;
+        let head = read_head(downstream.req_header(), downstream.is_http2())?;
         let request = Request {
             gate: &self.gate,
             names: &self.names,
@@ -282,7 +275,7 @@ impl ProxyHttp for Door {
             visitor: None,
             target: String::new(),
             permit: None,
-            tries: 0,
+            tried: Tried::default(),
             body_bytes: 0,
             now: self.clock.now(),
             upstream: None,
@@ -329,8 +322,7 @@ impl ProxyHttp for Door {
         } else {
             route_timeout.unwrap_or(pool.config.response_timeout)
         };
-        let picked = pool.pick(context.tries, Some(timeout)).await;
-        context.tries += 1;
+        let picked = pool.pick(&mut context.tried, timeout).await;
         context.entry.upstream = Some(pool.config.name.clone());
         let (peer, in_flight) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
         context.upstream = Some(in_flight);
@@ -441,7 +433,7 @@ impl ProxyHttp for Door {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent, so the next server may have it, whatever the method.
-        let more = self.pool(context).is_ok_and(|pool| context.tries < pool.size());
+        let more = self.pool(context).is_ok_and(|pool| pool.has_more(&context.tried));
         error.set_retry(more);
         error
     }
@@ -487,35 +479,19 @@ impl Door {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request line as the client sent it.
-struct Wire {
-    is_http2: bool,
-    target: Bytes,
+/// The request-target as it was sent: the parser drops a fragment silently.
+fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {
+    raw.split(|b| *b == b' ').nth(1)
 }
 
-impl Wire {
-    fn head<'a>(&'a self, request: &'a RequestHeader) -> Result<Head<'a>, HeadError> {
-        let authority = request
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .filter(|_| self.is_http2);
-        Head::parse(&request.method, &self.target, authority, &request.headers)
-    }
-}
-
-/// Pingora escapes a target it cannot read and tries again; what it made of it must be what was sent.
-fn target_on_the_wire(downstream: &Downstream, raw: &Bytes) -> Result<Bytes, HeadError> {
-    let seen = downstream.req_header().raw_path();
-    if downstream.is_http2() {
-        return Ok(Bytes::copy_from_slice(seen));
-    }
-    let line = raw.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
-    let mut words = line.split(|b| *b == b' ');
-    match (words.next(), words.next(), words.next(), words.next()) {
-        (Some(_), Some(target), Some(_), None) if target == seen => Ok(raw.slice_ref(target)),
-        _ => Err(HeadError::Target),
-    }
+/// Reads the head of a request; called again where its body had to be read in between.
+fn read_head(request: &RequestHeader, is_http2: bool) -> Result<Head<'_>, HeadError> {
+    let authority = request
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .filter(|_| is_http2);
+    Head::parse(&request.method, request.raw_path(), authority, &request.headers)
 }
 
 fn peer(downstream: &Downstream) -> IpAddr {

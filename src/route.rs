@@ -226,7 +226,10 @@ impl PathTable {
 mod tests {
     use super::*;
 
-    fn table(patterns: &[(Option<&str>, &str, Option<&[Method]>)]) -> RouteTable {
+    /// Host, path and methods.
+    type Given<'a> = (Option<&'a str>, &'a str, Option<&'a [Method]>);
+
+    fn table(patterns: &[Given<'_>]) -> RouteTable {
         RouteTable::new(patterns.iter().map(|(host, path, methods)| {
             Arc::new(Route {
                 pattern: Pattern {

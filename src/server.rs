@@ -18,7 +18,11 @@ use pingora::{
     services::{Service as _, listening::Service},
 };
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
 
 use crate::{
     admin::Admin,
@@ -56,7 +60,7 @@ pub struct Running {
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts serving on the current runtime; both listeners are bound when this returns.
-pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     // Bound here and not by Pingora, which tries for half a minute and then panics in a task of its own.
     let listener = bind("address", config.listen.address)?;
     let admin_listener = config.listen.admin.map(|address| bind("admin", address)).transpose()?;
@@ -88,7 +92,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         threads: config.listen.threads.max(1),
         ..ServerConf::default()
     });
-    let door = Door::new(&config, gate(&config, ledger), clock, in_flight.clone());
+    let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
     tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
     Ok(Running {
         address,
@@ -136,15 +140,28 @@ impl Drop for Running {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn until_stopped() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, received from when this is made.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Starts receiving, before anything listens: a signal in between must not kill.
+    pub fn receive() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    /// Waits for one.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -33,6 +33,20 @@ struct Server {
     in_flight: Arc<AtomicUsize>,
 }
 
+/// Which servers a request has tried: a bit for each of at most [`MOST_SERVERS`](crate::config::MOST_SERVERS).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried(u64);
+
+impl Tried {
+    fn has(self, at: usize) -> bool {
+        self.0 & (1 << at) != 0
+    }
+
+    fn mark(&mut self, at: usize) {
+        self.0 |= 1 << at;
+    }
+}
+
 /// Counts a request as in flight until dropped.
 pub struct InFlight(Arc<AtomicUsize>);
 
@@ -65,38 +79,31 @@ impl Pool {
         }
     }
 
-    /// How many servers there are to try.
-    pub fn size(&self) -> usize {
-        self.servers.len()
+    /// Whether there is a server this request has not tried.
+    pub fn has_more(&self, tried: &Tried) -> bool {
+        (0..self.servers.len()).any(|at| !tried.has(at))
     }
 
-    /// The server for the `attempt`-th try of a request: each try goes to another.
-    pub async fn pick(
-        &self,
-        attempt: usize,
-        response_timeout: Option<Duration>,
-    ) -> Result<(HttpPeer, InFlight), String> {
-        let server = match self.config.balance {
-            Balance::RoundRobin => self.turn(),
-            Balance::LeastRequests if attempt > 0 => self.turn(),
-            Balance::LeastRequests => self
-                .servers
-                .iter()
-                .min_by_key(|server| server.in_flight.load(Ordering::Relaxed))
-                .ok_or("no server")?,
+    /// A server that this request has not tried yet, marked as tried.
+    pub async fn pick(&self, tried: &mut Tried, timeout: Duration) -> Result<(HttpPeer, InFlight), String> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..self.servers.len()).map(|step| (turn + step) % self.servers.len());
+        let mut left = in_turn.filter(|at| !tried.has(*at));
+        let at = match self.config.balance {
+            Balance::RoundRobin => left.next(),
+            Balance::LeastRequests => left.min_by_key(|at| self.servers[*at].in_flight.load(Ordering::Relaxed)),
         };
+        let at = at.ok_or("every server was tried")?;
+        tried.mark(at);
+        let server = &self.servers[at];
         let mut peer = server.peer().await?;
         let options = &mut peer.options;
         options.connection_timeout = Some(self.config.connect_timeout);
         options.total_connection_timeout = Some(self.config.connect_timeout);
-        options.read_timeout = response_timeout;
+        options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.config.response_timeout);
         options.idle_timeout = Some(IDLE);
         Ok((peer, InFlight::on(&server.in_flight)))
-    }
-
-    fn turn(&self) -> &Server {
-        &self.servers[self.next.fetch_add(1, Ordering::Relaxed) % self.servers.len()]
     }
 }
 

@@ -14,7 +14,14 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::Config, demo, identity::TenantId, log, secret, server, time::Clock};
+use crate::{
+    config::Config,
+    demo,
+    identity::TenantId,
+    log, secret,
+    server::{self, StopSignals},
+    time::Clock,
+};
 
 /// Turns a support widget's token into a portal session, and tells the app behind who is calling.
 #[derive(Parser)]
@@ -159,10 +166,9 @@ fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
     let threads = config.listen.threads;
     in_runtime(threads, async {
         let grace = config.listen.shutdown_grace;
-        let running = server::start(config, Clock::system()).map_err(|e| e.to_string())?;
-        server::until_stopped()
-            .await
-            .map_err(|e| format!("signals cannot be received: {e}"))?;
+        let mut signals = StopSignals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
+        let running = server::start(&config, Clock::system()).map_err(|e| e.to_string())?;
+        signals.wait().await;
         running.stop(grace).await;
         Ok(ExitCode::SUCCESS)
     })?

@@ -20,7 +20,7 @@ use crate::{
 
 pub use identity::{Encoding, IdentityHeaders, folded};
 pub use reader::{Environment, Problem};
-pub use server::{Balance, LedgerChoice, Listen, LogFormat, ServerAddress, Upstream};
+pub use server::{Balance, LedgerChoice, Listen, LogFormat, MOST_SERVERS, ServerAddress, Upstream};
 
 use reader::{Reader, Section};
 

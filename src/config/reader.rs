@@ -202,12 +202,15 @@ impl<'r> Section<'r> {
 
     /// A boolean.
     pub fn flag(&self, key: &'static str) -> Option<bool> {
-        Some(self.read(key, "true or false", DeValue::as_bool)?.value)
+        Some(
+            self.read(key, "true or false; write it without quotes", DeValue::as_bool)?
+                .value,
+        )
     }
 
     /// A whole number of at least `least`.
     pub fn whole(&self, key: &'static str, least: u64) -> Option<u64> {
-        let wanted = format!("a whole number of at least {least}");
+        let wanted = format!("a whole number of at least {least}; write it without quotes");
         let read = |value: &DeValue<'_>| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix())
@@ -267,13 +270,13 @@ impl<'r> Section<'r> {
 
     /// A table.
     pub fn section(&self, key: &'static str) -> Option<Section<'r>> {
-        let table = self.read(key, "a table", DeValue::as_table)?;
+        let table = self.read(key, "a table; write { … } or a [section]", DeValue::as_table)?;
         Some(self.inner(self.path(key), table.value, table.at))
     }
 
     /// A list of tables.
     pub fn sections(&self, key: &'static str) -> Vec<Section<'r>> {
-        let Some(list) = self.read(key, "a list of tables", DeValue::as_array) else {
+        let Some(list) = self.read(key, "a list of tables; write [{ … }]", DeValue::as_array) else {
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -281,9 +284,10 @@ impl<'r> Section<'r> {
             let at = item.span().start;
             match item.get_ref().as_table() {
                 Some(table) => sections.push(self.inner(format!("{}[{number}]", self.path(key)), table, at)),
-                None => self
-                    .reader
-                    .report(at, format!("an item of {} is not a table", self.path(key))),
+                None => self.reader.report(
+                    at,
+                    format!("an item of {} is not a table; write {{ … }}", self.path(key)),
+                ),
             }
         }
         sections
@@ -291,7 +295,11 @@ impl<'r> Section<'r> {
 
     /// A table of tables with names of the operator's choosing.
     pub fn named(&self, key: &'static str) -> Vec<(Placed<&'r str>, Section<'r>)> {
-        let Some(tables) = self.read(key, "a table of tables", DeValue::as_table) else {
+        let Some(tables) = self.read(
+            key,
+            "a table of tables; name each, as [upstreams.app]",
+            DeValue::as_table,
+        ) else {
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -308,9 +316,14 @@ impl<'r> Section<'r> {
                         section,
                     ));
                 }
-                None => self
-                    .reader
-                    .report(at, format!("{}.{} is not a table", self.path(key), name.get_ref())),
+                None => self.reader.report(
+                    at,
+                    format!(
+                        "{0}.{1} is not a table; write [{0}.{1}]",
+                        self.path(key),
+                        name.get_ref()
+                    ),
+                ),
             }
         }
         sections

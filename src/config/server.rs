@@ -44,6 +44,9 @@ pub struct Upstream {
     pub response_timeout: Duration,
 }
 
+/// The most servers of an upstream.
+pub const MOST_SERVERS: usize = 64;
+
 /// Where a server of an upstream listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerAddress {
@@ -185,6 +188,15 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
         section.problem(
             "servers",
             format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name),
+        );
+    }
+    if servers.len() > MOST_SERVERS {
+        section.problem(
+            "servers",
+            format!(
+                "{} has more than {MOST_SERVERS} servers; put a balancer between",
+                section.name
+            ),
         );
     }
     for key in ["tls", "health", "session_cookies"] {

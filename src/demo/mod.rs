@@ -62,7 +62,8 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
         _ => None,
     };
     let config = Config::parse(Path::new("demo.toml"), &configuration, &secrets).map_err(DemoError::Config)?;
-    let vestibule = server::start(config, clock.clone())?;
+    let mut signals = server::StopSignals::receive().map_err(DemoError::Signals)?;
+    let vestibule = server::start(&config, clock.clone())?;
     let places = Places {
         shop: format!("http://{shop_address}"),
         portal: format!("http://{}", vestibule.address),
@@ -96,7 +97,7 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
         "{url}\n\nOpen it in a browser, choose who you are, and open your tickets from the chat in the corner.\n\
          Everything is in memory and on this machine alone; Ctrl-C ends it."
     );
-    server::until_stopped().await.map_err(DemoError::Signals)?;
+    signals.wait().await;
     vestibule.stop(GRACE).await;
     // Last, so that requests in flight through Vestibule find the helpdesk to the end.
     let _ = ended.send(true);
@@ -120,12 +121,12 @@ fn bind(port: u16) -> Result<(TcpListener, SocketAddr), DemoError> {
 fn configuration(shop: SocketAddr, helpdesk: SocketAddr) -> String {
     format!(
         r#"[listen]
-address = "127.0.0.1:0"                      # any free port
+address = "127.0.0.1:0"        # any free port
 
 [session]
 keys = [{{ id = "demo", env = "SESSION_KEY" }}]
 lifetime = "1h"
-cookie = "vestibule"                         # plain HTTP here, so no __Host-
+cookie = "vestibule"           # plain HTTP here, so not __Host-…
 insecure_cookie = true
 
 [ledger]

@@ -24,7 +24,7 @@ pub static PEOPLE: [Person; 3] = [
         email: "maya@fjordkaffe.example",
         role: "customer",
         plan: "pro",
-        about: "sells coffee",
+        about: "sells coffee, on the pro plan",
     },
     Person {
         id: "tom",
@@ -33,7 +33,7 @@ pub static PEOPLE: [Person; 3] = [
         email: "tom@okafor-bikes.example",
         role: "customer",
         plan: "starter",
-        about: "sells bicycles",
+        about: "sells bicycles, on the starter plan",
     },
     Person {
         id: "ada",

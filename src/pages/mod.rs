@@ -76,12 +76,13 @@ pub fn explanation(denial: Denial) -> &'static str {
     }
 }
 
-fn called(identity: &Identity) -> &str {
-    identity
-        .name
-        .as_deref()
-        .or(identity.email.as_deref())
-        .unwrap_or(&identity.user)
+/// A name people know themselves by, and what tells two of the same name apart.
+fn called(identity: &Identity) -> String {
+    let account = identity.email.as_deref().unwrap_or(&identity.user);
+    match identity.name.as_deref().filter(|name| *name != account) {
+        Some(name) => format!("{name} ({account})"),
+        None => account.to_owned(),
+    }
 }
 
 fn render(context: minijinja::Value) -> String {

@@ -51,7 +51,7 @@ fn every_problem_is_told_at_once_in_the_order_of_the_file() {
         [
             r#"2:1: listen.adress is no key; did you mean "address"?"#,
             r#"8:11: tenants.acme.dialect is not "gatway"; did you mean "gateway"?"#,
-            r#"9:22: environment variable NOPE is not set; export it, or write { env = "NAME" } or { file = "path" }"#,
+            r#"9:28: environment variable NOPE is not set; export it, or write { env = "NAME" } or { file = "path" }"#,
             r#"14:12: there is no upstream "ap"; did you mean "app"?"#,
             r#"15:1: routes[0].role is no key; did you mean "roles"?"#,
         ]

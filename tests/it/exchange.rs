@@ -17,7 +17,8 @@ async fn start() -> (Upstream, Door) {
 fn fresh(user: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    ACME.with(json!({ "userId": user, "jti": NEXT.fetch_add(1, Ordering::Relaxed).to_string() }))
+    let email = format!("{user}@acme.example");
+    ACME.with(json!({ "userId": user, "userEmail": email, "jti": NEXT.fetch_add(1, Ordering::Relaxed).to_string() }))
 }
 
 fn assert_guarded(answer: &Answer) {
@@ -518,7 +519,7 @@ async fn switching_may_be_silent_or_refused_and_every_handoff_may_ask() {
     let confirms = Door::start(&with("handoff = \"confirm\"")).await;
     let page = link(&confirms, "").send().await;
     assert_eq!((page.status, page.header("set-cookie")), (200, None));
-    assert!(page.text().contains("Continue as tom"));
+    assert!(page.text().contains("Continue as tom@acme.example"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,12 +91,6 @@ impl Client {
             .expect("an answer in time")
     }
 
-    /// Whether the peer has closed.
-    pub async fn is_closed(&mut self) -> bool {
-        let mut byte = [0];
-        matches!(timeout(PATIENCE, self.stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
-    }
-
     async fn read_answer(&mut self, to_head: bool) -> Option<Answer> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {

@@ -55,7 +55,8 @@ impl TestClock {
 pub struct Door {
     pub address: SocketAddr,
     pub clock: TestClock,
-    pub running: Running,
+    /// Stops when dropped.
+    _running: Running,
     /// The Host of requests that do not say another.
     pub host: String,
 }
@@ -141,11 +142,11 @@ impl Door {
         let clock = TestClock(Arc::new(AtomicI64::new(NOW.0)));
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
-        let running = server::start(config, clock_of_server).expect("a free port");
+        let running = server::start(&config, clock_of_server).expect("a free port");
         Self {
             address: running.address,
             clock,
-            running,
+            _running: running,
             host: "portal.test".into(),
         }
     }
