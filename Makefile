@@ -37,7 +37,7 @@ test: setup ## everything CI checks: format, lints, dependencies, tests
 
 bench: ## the benchmarks; the numbers mean something only on a machine at rest
 	@scripts/setup build
-	cargo bench --locked
+	scripts/bench-table
 
 build: ## the binary, target/release/vestibule
 	@scripts/setup build

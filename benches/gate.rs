@@ -1,0 +1,82 @@
+//! The decision: warm and cold, by bearer and by session, with one route and with ten thousand.
+
+mod support;
+
+use std::{hint::black_box, net::Ipv4Addr};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::header::{AUTHORIZATION, COOKIE};
+use vestibule::{
+    gate::{Caller, Permit},
+    session::Session,
+};
+
+const CLIENT: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn user(permit: &Permit) -> &str {
+    match permit.caller() {
+        Caller::Known(proof) => &proof.identity().user,
+        Caller::Nobody { .. } => "",
+    }
+}
+
+fn decide(criterion: &mut Criterion) {
+    for (tenants, routes) in [(1, 10), (1_000, 10_000)] {
+        let gate = support::gate(tenants, routes);
+        let bearer = support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(1)));
+        criterion.bench_function(&format!("decide/bearer warm, {routes} routes"), |bencher| {
+            bencher.iter(|| {
+                let permit = gate.decide(&support::head(black_box(&bearer)), CLIENT, support::NOW);
+                assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
+            });
+        });
+    }
+    let gate = support::gate(1, 10);
+    let mut number = 0;
+    criterion.bench_function("decide/bearer cold", |bencher| {
+        bencher.iter_batched(
+            || {
+                number += 1;
+                (
+                    support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(number))),
+                    format!("u-{number}"),
+                )
+            },
+            |(headers, wanted)| {
+                let permit = gate.decide(&support::head(&headers), CLIENT, support::NOW);
+                assert_eq!(permit.as_ref().map(user).ok(), Some(wanted.as_str()));
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    let bearer = support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(1)));
+    let permit = gate.decide(&support::head(&bearer), CLIENT, support::NOW);
+    let Ok(Caller::Known(proof)) = permit.as_ref().map(Permit::caller) else {
+        panic!("a good token")
+    };
+    let sealed = || {
+        let session = Session::start(proof.identity().clone(), proof.tenant.sessions.lifetime, support::NOW);
+        let value = gate.sessions.seal(&session).expect("sealed");
+        support::headers(COOKIE, &format!("theme=dark; __Host-vestibule={value}; lang=en"))
+    };
+    let cookie = sealed();
+    criterion.bench_function("decide/session warm", |bencher| {
+        bencher.iter(|| {
+            let permit = gate.decide(&support::head(black_box(&cookie)), CLIENT, support::NOW);
+            assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
+        });
+    });
+    criterion.bench_function("decide/session cold", |bencher| {
+        bencher.iter_batched(
+            sealed,
+            |headers| {
+                let permit = gate.decide(&support::head(&headers), CLIENT, support::NOW);
+                assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, decide);
+criterion_main!(benches);
