@@ -77,7 +77,7 @@ fn bare(upstream: SocketAddr, stopped: watch::Receiver<bool>) -> SocketAddr {
     tokio::spawn(async move {
         service
             .start_service(Some(Arc::new(parking_lot::Mutex::new(fds))), stopped, 1)
-            .await
+            .await;
     });
     address
 }

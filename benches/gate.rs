@@ -1,5 +1,7 @@
 //! The decision: warm and cold, by bearer and by session, with one route and with ten thousand.
 
+#![allow(clippy::panic, reason = "a bench fails by panicking")]
+
 mod support;
 
 use std::{hint::black_box, net::Ipv4Addr};

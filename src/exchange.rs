@@ -6,7 +6,8 @@
 //! 3. The request comes from our own origin, from one of the tenant's, or from no page at all.
 //! 4. Where another user is signed in, `on_switch` decides; `handoff = "confirm"` asks in any case.
 //! 5. The ledger lets each token through once.
-//! 6. A fresh session is sealed; a session id a client brought is never taken over.
+//! 6. A fresh session is sealed; a session id a client brought is never taken over, and another user's session in the same
+//!    browser ends.
 
 use std::sync::Arc;
 
@@ -319,6 +320,9 @@ impl Request<'_> {
                 _ => Err(Refusal::from(Reason::Spent).of(tenant)),
             };
         }
+        if other.is_some() {
+            self.end(current.as_deref()).await?;
+        }
         let who = Who {
             identity: session.identity,
             expires_at: session.expires_at,
@@ -329,6 +333,17 @@ impl Request<'_> {
             set_cookie: Some(set_cookie),
             answer,
         })
+    }
+
+    /// Ends the session of the user who was signed in before: nobody holds its cookie any more who should.
+    async fn end(&self, current: Option<&Proof>) -> Result<(), Refusal> {
+        if let Some(ProofKind::Session(session)) = current.map(|current| &current.kind) {
+            self.gate
+                .ledger
+                .revoke(session.id, session.expires_at, self.now)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {

@@ -1,6 +1,10 @@
 //! What the benches share: one configuration, one token, one time.
 
-#![allow(dead_code, reason = "each bench uses its part")]
+#![allow(
+    dead_code,
+    clippy::panic,
+    reason = "each bench uses its part, and fails by panicking"
+)]
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

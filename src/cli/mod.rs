@@ -15,7 +15,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::Config,
+    config::{Config, LogFormat},
     demo,
     identity::TenantId,
     log, secret,
@@ -143,9 +143,7 @@ pub fn main() -> ExitCode {
             explain::explain(&config, host.as_deref(), &path, &method, &token, Clock::system().now())
         }),
         Command::Health(config) => load(&config.file).and_then(|config| health::ask(&config.listen)),
-        Command::Demo { port } => {
-            in_runtime(0, demo::run(port)).and_then(|done| done.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string()))
-        }
+        Command::Demo { port } => demo(port, &cli.log),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{failure}");
@@ -188,6 +186,13 @@ fn in_runtime<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Fai
     // What is left are idle connections.
     runtime.shutdown_background();
     Ok(done)
+}
+
+fn demo(port: u16, filter: &str) -> Result<ExitCode, Failure> {
+    log::start(filter, LogFormat::Text)?;
+    in_runtime(0, demo::run(port))?
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|e| e.to_string())
 }
 
 fn check(file: &Path) -> Result<ExitCode, Failure> {

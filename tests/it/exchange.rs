@@ -482,6 +482,12 @@ async fn a_link_for_another_user_asks_first() {
         .await;
     assert_eq!((agreed.status, agreed.header("location")), (303, Some("/a")));
     assert!(agreed.cookie(COOKIE).is_some());
+    assert_eq!(
+        door.get("/").cookie(COOKIE, &maya).send().await.code(),
+        "revoked",
+        "the session it replaced has ended"
+    );
+    let maya = door.session(&fresh("maya")).await;
     let same = door
         .get(&format!("/_auth/exchange?token={}", fresh("maya")))
         .navigating()
