@@ -15,6 +15,8 @@ RUN awk '/^\[/ { skip = /^\[\[(bench|test|example)\]\]/ } !skip' Cargo.toml > sl
  && cargo build --release --locked \
  && rm -r src
 
+# The starter that `vestibule init` writes is part of the binary.
+COPY proxy.toml .
 COPY src src
 # Copied files keep their times, which may be older than the empty program's.
 RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked

@@ -1,6 +1,9 @@
 //! The log: one line a request, one for each exchange, sign-out and refusal; never a token, cookie, secret or session id.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use http::StatusCode;
 use tracing::{info, warn};
@@ -93,7 +96,7 @@ impl Entry {
             client = self.client.map(tracing::field::display),
             tenant = refusal.tenant.as_ref().map(|tenant| tenant.id.as_str()),
             code = refusal.reason.denial().spelling().code,
-            reason = %refusal.reason,
+            reason = refusal.reason.to_string(),
             enforced = is_enforced,
             "denied"
         );
@@ -129,6 +132,11 @@ impl Entry {
         );
         self.user = user.cloned();
     }
+}
+
+/// Says that it serves.
+pub fn serving(address: SocketAddr, tenants: usize, routes: usize) {
+    info!(target: "vestibule", %address, tenants, routes, "serving");
 }
 
 /// Says once at start what an operator should know.

@@ -38,6 +38,7 @@ use crate::{
     log::Entry,
     pages::FormNames,
     reply::{Audience, Manner, Reply},
+    route::Refusals,
     secret::random,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
@@ -127,8 +128,12 @@ impl Door {
             now: context.now,
         };
         let route = self.gate.find(&head)?;
-        if let Some(outcome) = request.handoff(route).await {
-            return Ok(Some(self.outcome(&outcome.map_err(Refused::exchange)?, context)));
+        match request.handoff(route).await {
+            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
+            // A report_only route shows the page all the same; who comes without a session is reported below.
+            Some(Err(refusal)) if route.refusals == Refusals::Reported => context.entry.refused(refusal, false),
+            Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
+            None => {}
         }
         context.target = stamp::without_tokens(&context.target, route);
         let permit = self.gate.admit(route, &head, visitor.client, context.now)?;

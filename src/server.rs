@@ -94,6 +94,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     });
     let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
     tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
+    crate::log::serving(address, config.tenants.count(), config.routes.len());
     Ok(Running {
         address,
         admin: running_admin,

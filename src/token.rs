@@ -111,7 +111,9 @@ pub enum TokenError {
     ExcessRole,
     #[error("{0} claim is not a string without control characters")]
     Profile(&'static str),
-    #[error("tenant claim names another tenant or is not a string")]
+    #[error("tenant claim is missing or not a string")]
+    TenantMissing,
+    #[error("tenant claim names another tenant")]
     Tenant,
     #[error("aud is not what the tenant demands")]
     Audience,
@@ -237,10 +239,12 @@ pub fn verify(
         plan: profile(jwt, "plan", &rules.claims.plan)?,
         picture: profile(jwt, "picture", &rules.claims.picture)?,
     };
-    if let Some(claim) = &rules.claims.tenant
-        && jwt.unverified(claim) != Some(tenant.as_str())
-    {
-        return Err(TokenError::Tenant);
+    if let Some(claim) = &rules.claims.tenant {
+        match jwt.unverified(claim) {
+            Some(named) if named == tenant.as_str() => {}
+            Some(_) => return Err(TokenError::Tenant),
+            None => return Err(TokenError::TenantMissing),
+        }
     }
     match (jwt.claims.member("aud"), &rules.audience) {
         (None, None) => {}
@@ -440,7 +444,7 @@ impl TokenError {
             Self::User => Check::User,
             Self::Roles | Self::ExcessRole => Check::Roles,
             Self::Profile(_) => Check::Profile,
-            Self::Tenant => Check::Tenant,
+            Self::TenantMissing | Self::Tenant => Check::Tenant,
             Self::Audience => Check::Audience,
             Self::Issuer => Check::Issuer,
         }
@@ -472,6 +476,7 @@ impl TokenError {
             Self::Roles => "send an array of strings, or leave the claim out",
             Self::ExcessRole => "sign without that role, or add it to allow_roles",
             Self::Profile(_) => "send a string, null, or leave the claim out",
+            Self::TenantMissing => "put the tenant's id there as a string",
             Self::Tenant => "set the tenant claim to the tenant's id, or open the tenant's own host",
             Self::Audience => "set aud to the tenant's audience",
             Self::Issuer => "set iss to the tenant's issuer",

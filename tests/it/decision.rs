@@ -415,12 +415,14 @@ async fn bearers_are_spelled_one_way_but_for_the_case_of_the_scheme() {
 #[tokio::test(flavor = "multi_thread")]
 async fn report_only_forwards_what_it_would_refuse_without_identity() {
     let upstream = Upstream::start().await;
-    let routes = "[[routes]]\npath = \"/\"\nupstream = \"app\"\nroles = [\"admin\"]\nreport_only = true";
+    let routes =
+        "[[routes]]\npath = \"/\"\nupstream = \"app\"\nroles = [\"admin\"]\nreport_only = true\nhandoff_param = \"t\"";
     let door = Door::start(&two_tenants(&upstream, routes, "")).await;
     for ask in [
         door.get("/"),
         door.get("/").bearer("rubbish"),
         door.get("/").bearer(ACME.token("maya")),
+        door.get("/?t=rubbish").navigating(),
     ] {
         assert_eq!(ask.header("X-User-Id", "admin").send().await.status, 200);
         assert!(upstream.last().is_anonymous());
