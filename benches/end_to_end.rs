@@ -69,15 +69,10 @@ fn bare(upstream: SocketAddr, stopped: watch::Receiver<bool>) -> SocketAddr {
     let address = listener.local_addr().expect("bound");
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
-    let mut service = Service::new(
-        "bare".to_owned(),
-        http_proxy(&Arc::new(ServerConf::default()), Bare(upstream)),
-    );
+    let mut service = Service::new("bare".to_owned(), http_proxy(&Arc::new(ServerConf::default()), Bare(upstream)));
     service.add_tcp(&address.to_string());
     tokio::spawn(async move {
-        service
-            .start_service(Some(Arc::new(parking_lot::Mutex::new(fds))), stopped, 1)
-            .await;
+        service.start_service(Some(Arc::new(parking_lot::Mutex::new(fds))), stopped, 1).await;
     });
     address
 }
@@ -92,11 +87,7 @@ fn ask(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) {
             break;
         }
     }
-    assert!(
-        buffer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&buffer[..length])
-    );
+    assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..length]));
 }
 
 fn end_to_end(criterion: &mut Criterion) {

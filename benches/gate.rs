@@ -39,10 +39,7 @@ fn decide(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 number += 1;
-                (
-                    support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(number))),
-                    format!("u-{number}"),
-                )
+                (support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(number))), format!("u-{number}"))
             },
             |(headers, wanted)| {
                 let permit = gate.decide(&support::head(&headers), CLIENT, support::NOW);
@@ -53,9 +50,7 @@ fn decide(criterion: &mut Criterion) {
     });
     let bearer = support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(1)));
     let permit = gate.decide(&support::head(&bearer), CLIENT, support::NOW);
-    let Ok(Caller::Known(proof)) = permit.as_ref().map(Permit::caller) else {
-        panic!("a good token")
-    };
+    let Ok(Caller::Known(proof)) = permit.as_ref().map(Permit::caller) else { panic!("a good token") };
     let sealed = || {
         let session = Session::start(proof.identity().clone(), proof.tenant.sessions.lifetime, support::NOW);
         let value = gate.sessions.seal(&session).expect("sealed");

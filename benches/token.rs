@@ -13,12 +13,7 @@ use vestibule::{
 fn verify(criterion: &mut Criterion) {
     let gate = support::gate(1, 1);
     let id = TenantId::new("t0");
-    let tenant = gate
-        .tenants
-        .alone(&id)
-        .and_then(|candidates| candidates.sole())
-        .expect("the tenant")
-        .clone();
+    let tenant = gate.tenants.alone(&id).and_then(|candidates| candidates.sole()).expect("the tenant").clone();
     let text = support::token(1);
     criterion.bench_function("token/verify", |bencher| {
         bencher.iter(|| {

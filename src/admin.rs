@@ -33,10 +33,7 @@ impl ServeHttp for Admin {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, text.len().into());
-        headers.insert(
-            CONTENT_TYPE,
-            http::HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
         response
     }

@@ -84,13 +84,6 @@ impl VerifiedCache {
 
     /// Remembers a proof.
     pub fn insert(&self, kind: Kind, set: usize, credential: &str, proof: Arc<Proof>) {
-        self.0.insert(
-            Key {
-                kind,
-                set,
-                credential: credential.into(),
-            },
-            proof,
-        );
+        self.0.insert(Key { kind, set, credential: credential.into() }, proof);
     }
 }

@@ -24,16 +24,8 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
         .map(<[u8]>::trim_ascii)
         .filter(|raw| !raw.is_empty())
         .map(|raw| match raw.iter().position(|b| *b == b'=') {
-            Some(at) => Pair {
-                name: raw[..at].trim_ascii_end(),
-                value: raw[at + 1..].trim_ascii_start(),
-                raw,
-            },
-            None => Pair {
-                name: b"",
-                value: raw,
-                raw,
-            },
+            Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start(), raw },
+            None => Pair { name: b"", value: raw, raw },
         })
 }
 
@@ -42,19 +34,13 @@ pub const LONGEST: usize = 4096;
 
 /// A `Set-Cookie` value for a session; `None` when it would not be stored.
 pub fn set(rules: &CookieRules, value: String, lifetime: i64) -> Option<String> {
-    let cookie = build(rules, value)
-        .max_age(cookie::time::Duration::seconds(lifetime))
-        .build()
-        .to_string();
+    let cookie = build(rules, value).max_age(cookie::time::Duration::seconds(lifetime)).build().to_string();
     (cookie.len() <= LONGEST).then_some(cookie)
 }
 
 /// A `Set-Cookie` value that clears a session.
 pub fn clear(rules: &CookieRules) -> String {
-    build(rules, String::new())
-        .max_age(cookie::time::Duration::ZERO)
-        .build()
-        .to_string()
+    build(rules, String::new()).max_age(cookie::time::Duration::ZERO).build().to_string()
 }
 
 fn build(rules: &CookieRules, value: String) -> CookieBuilder<'_> {

@@ -65,9 +65,7 @@ pub fn bearer<'a>(head: &Head<'a>) -> Result<Option<&'a str>, CredentialError> {
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Ok(None);
     }
-    let token = value[scheme.len()..]
-        .strip_prefix(b" ")
-        .ok_or(CredentialError::Malformed)?;
+    let token = value[scheme.len()..].strip_prefix(b" ").ok_or(CredentialError::Malformed)?;
     match std::str::from_utf8(token) {
         Ok(token) if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(token)),
         _ => Err(CredentialError::Malformed),
@@ -77,14 +75,9 @@ pub fn bearer<'a>(head: &Head<'a>) -> Result<Option<&'a str>, CredentialError> {
 /// The session cookie of one of the candidates.
 pub fn session<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Option<Sealed<'a>>, CredentialError> {
     let ours = cookies::pairs(head.headers).filter_map(|pair| {
-        let cookie = std::str::from_utf8(pair.name)
-            .ok()
-            .filter(|name| candidates.has_cookie(name))?;
+        let cookie = std::str::from_utf8(pair.name).ok().filter(|name| candidates.has_cookie(name))?;
         // What is not text opens as nothing, but it was presented.
-        Some(Sealed {
-            cookie,
-            value: std::str::from_utf8(pair.value).unwrap_or_default(),
-        })
+        Some(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() })
     });
     only(ours, "session cookie")
 }

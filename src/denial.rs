@@ -98,12 +98,7 @@ impl Denial {
             Self::UpstreamTimeout => ("upstream_timeout", 504, "The portal is not answering", false),
             Self::LedgerUnavailable => ("ledger_unavailable", 503, "Try again shortly", false),
         };
-        Spelling {
-            code,
-            status,
-            title,
-            refresh,
-        }
+        Spelling { code, status, title, refresh }
     }
 
     /// The `error` of `WWW-Authenticate: Bearer` (RFC 6750 section 3.1); `Some(None)` where nothing was presented and the
@@ -213,10 +208,7 @@ impl Reason {
 
     /// Whether this is a token that no key of ours signed: what the failure limit counts.
     pub fn is_forgery(&self) -> bool {
-        matches!(
-            self,
-            Self::Token(TokenError::Signature | TokenError::UnknownKey | TokenError::Algorithm)
-        )
+        matches!(self, Self::Token(TokenError::Signature | TokenError::UnknownKey | TokenError::Algorithm))
     }
 }
 
@@ -231,21 +223,14 @@ pub struct Refusal {
 
 impl<R: Into<Reason>> From<R> for Refusal {
     fn from(reason: R) -> Self {
-        Self {
-            reason: reason.into(),
-            tenant: None,
-            dead_cookie: None,
-        }
+        Self { reason: reason.into(), tenant: None, dead_cookie: None }
     }
 }
 
 impl Refusal {
     /// The refusal, and the tenant it concerns.
     pub fn of(self, tenant: &Arc<Tenant>) -> Self {
-        Self {
-            tenant: self.tenant.or_else(|| Some(tenant.clone())),
-            ..self
-        }
+        Self { tenant: self.tenant.or_else(|| Some(tenant.clone())), ..self }
     }
 }
 

@@ -79,22 +79,13 @@ pub struct Request<'a> {
 /// What came out.
 pub enum Outcome {
     /// Signed in: the session, its `Set-Cookie` if it is new, and what the caller wants to hear.
-    SignedIn {
-        tenant: Arc<Tenant>,
-        who: Who,
-        set_cookie: Option<String>,
-        answer: Answer,
-    },
+    SignedIn { tenant: Arc<Tenant>, who: Who, set_cookie: Option<String>, answer: Answer },
     /// A person has to agree first.
     Ask(Question),
     /// Who is calling.
     Known(Who),
     /// Signed out.
-    SignedOut {
-        who: Option<Who>,
-        set_cookies: Vec<String>,
-        answer: Answer,
-    },
+    SignedOut { who: Option<Who>, set_cookies: Vec<String>, answer: Answer },
     /// Nothing was asked for, nothing was spent.
     Nothing,
 }
@@ -172,19 +163,12 @@ impl Request<'_> {
             Some(rest) => format!("{}?{rest}", self.head.path),
             None => self.head.path.to_owned(),
         };
-        let presented = Presented {
-            token,
-            return_to: page,
-            style: Style::Navigation,
-            agreed: false,
-        };
-        Some(
-            match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
-                (Ok(Some(outcome)), _) => Ok(outcome),
-                (Ok(None), Ok(candidates)) => self.sign_in(candidates, presented).await,
-                (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
-            },
-        )
+        let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false };
+        Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
+            (Ok(Some(outcome)), _) => Ok(outcome),
+            (Ok(None), Ok(candidates)) => self.sign_in(candidates, presented).await,
+            (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+        })
     }
 
     /// `/_auth/session`: who is calling, by bearer or session.
@@ -194,9 +178,7 @@ impl Request<'_> {
         }
         let candidates = self.gate.candidates(None, self.head)?;
         let credential = Credential::presented(self.head, None, candidates)?.ok_or(Reason::NothingPresented)?;
-        let proof = self
-            .gate
-            .verify(&credential, candidates, self.visitor.client, self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         Ok(Outcome::Known(who(&proof)))
     }
 
@@ -216,10 +198,7 @@ impl Request<'_> {
         let mut ended = None;
         let mut set_cookies: Vec<String> = tenant.map(|t| cookies::clear(&t.sessions.cookie)).into_iter().collect();
         for pair in cookies::pairs(self.head.headers) {
-            let Some(value) = std::str::from_utf8(pair.value)
-                .ok()
-                .filter(|_| is_ours(candidates, pair.name))
-            else {
+            let Some(value) = std::str::from_utf8(pair.value).ok().filter(|_| is_ours(candidates, pair.name)) else {
                 continue;
             };
             let Ok(session) = self.gate.sessions.open(value) else {
@@ -228,19 +207,13 @@ impl Request<'_> {
             let Some(its_tenant) = candidates.find(&session.identity.tenant) else {
                 continue;
             };
-            self.gate
-                .ledger
-                .revoke(session.id, session.expires_at, self.now)
-                .await?;
+            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
             let clear = cookies::clear(&its_tenant.sessions.cookie);
             if !set_cookies.contains(&clear) {
                 set_cookies.push(clear);
             }
             tenant = Some(its_tenant);
-            ended = Some(Who {
-                identity: session.identity.clone(),
-                expires_at: session.expires_at,
-            });
+            ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
         }
         // A POST without a body is a button's as likely as a script's: only one that speaks JSON gets data.
         let speaks_json =
@@ -250,31 +223,19 @@ impl Request<'_> {
         } else if let Some(wanted) = return_to {
             Answer::Redirect(self.return_path(Some(&wanted)))
         } else {
-            Answer::Redirect(
-                tenant
-                    .and_then(|t| t.logout_url.as_ref())
-                    .map_or_else(|| "/".into(), ToString::to_string),
-            )
+            Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
         };
-        Ok(Outcome::SignedOut {
-            who: ended,
-            set_cookies,
-            answer,
-        })
+        Ok(Outcome::SignedOut { who: ended, set_cookies, answer })
     }
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
         let credential = Credential::Token(presented.token.as_str().into());
-        let proof = self
-            .gate
-            .verify(&credential, candidates, self.visitor.client, self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
         self.check_origin(Some(tenant))?;
         let current = self.current_session(candidates);
-        let other = current
-            .as_ref()
-            .map(|current| current.identity())
-            .filter(|signed_in| !is_same(signed_in, identity));
+        let other =
+            current.as_ref().map(|current| current.identity()).filter(|signed_in| !is_same(signed_in, identity));
         if other.is_some() && tenant.exchange.on_switch == OnSwitch::Reject {
             return Err(Refusal::from(Reason::Switch).of(tenant));
         }
@@ -311,37 +272,23 @@ impl Request<'_> {
             .ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
         if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
             return match current {
-                Some(current) if other.is_none() => Ok(Outcome::SignedIn {
-                    tenant: tenant.clone(),
-                    who: who(&current),
-                    set_cookie: None,
-                    answer,
-                }),
+                Some(current) if other.is_none() => {
+                    Ok(Outcome::SignedIn { tenant: tenant.clone(), who: who(&current), set_cookie: None, answer })
+                }
                 _ => Err(Refusal::from(Reason::Spent).of(tenant)),
             };
         }
         if other.is_some() {
             self.end(current.as_deref()).await?;
         }
-        let who = Who {
-            identity: session.identity,
-            expires_at: session.expires_at,
-        };
-        Ok(Outcome::SignedIn {
-            tenant: tenant.clone(),
-            who,
-            set_cookie: Some(set_cookie),
-            answer,
-        })
+        let who = Who { identity: session.identity, expires_at: session.expires_at };
+        Ok(Outcome::SignedIn { tenant: tenant.clone(), who, set_cookie: Some(set_cookie), answer })
     }
 
     /// Ends the session of the user who was signed in before: nobody holds its cookie any more who should.
     async fn end(&self, current: Option<&Proof>) -> Result<(), Refusal> {
         if let Some(ProofKind::Session(session)) = current.map(|current| &current.kind) {
-            self.gate
-                .ledger
-                .revoke(session.id, session.expires_at, self.now)
-                .await?;
+            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
         }
         Ok(())
     }
@@ -358,21 +305,14 @@ impl Request<'_> {
     /// The live session in the browser, if there is exactly one.
     fn current_session(&self, candidates: &Candidates) -> Option<Arc<Proof>> {
         let sealed = credential::session(self.head, candidates).ok()??;
-        self.gate
-            .verify(&Credential::Session(sealed), candidates, self.visitor.client, self.now)
-            .ok()
+        self.gate.verify(&Credential::Session(sealed), candidates, self.visitor.client, self.now).ok()
     }
 
     fn presented_in_url(&self) -> Result<Presented, Refusal> {
         let fields = self.query_fields();
         let token = self.one_token(&fields)?.ok_or(Reason::Request("no token in the URL"))?;
         let return_to = self.return_path(self.one_return(&fields)?.as_deref());
-        Ok(Presented {
-            token,
-            return_to,
-            style: Style::Navigation,
-            agreed: false,
-        })
+        Ok(Presented { token, return_to, style: Style::Navigation, agreed: false })
     }
 
     fn presented_in_body(&self, body: &[u8]) -> Result<Presented, Refusal> {
@@ -386,33 +326,15 @@ impl Request<'_> {
         }
         let agreed = style == Style::Form
             && fields.iter().any(|(name, value)| name == "agreed" && value == "yes")
-            && self
-                .head
-                .single(ORIGIN)
-                .is_some_and(|origin| self.visitor.is_own_origin(origin));
+            && self.head.single(ORIGIN).is_some_and(|origin| self.visitor.is_own_origin(origin));
         let return_to = self.return_path(self.one_return(&fields)?.as_deref());
-        let style = if accepts_json(self.head.headers) {
-            Style::Data
-        } else {
-            style
-        };
-        Ok(Presented {
-            token,
-            return_to,
-            style,
-            agreed,
-        })
+        let style = if accepts_json(self.head.headers) { Style::Data } else { style };
+        Ok(Presented { token, return_to, style, agreed })
     }
 
     fn one_token(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
-        let named = fields
-            .iter()
-            .filter(|(name, _)| self.names.token_params.contains(name))
-            .map(|(_, value)| value);
-        let mut tokens = credential::bearer(self.head)?
-            .map(str::to_owned)
-            .into_iter()
-            .chain(named.cloned());
+        let named = fields.iter().filter(|(name, _)| self.names.token_params.contains(name)).map(|(_, value)| value);
+        let mut tokens = credential::bearer(self.head)?.map(str::to_owned).into_iter().chain(named.cloned());
         match (tokens.next(), tokens.next()) {
             (_, Some(_)) => Err(CredentialError::Ambiguous("token").into()),
             (token, None) => Ok(token),
@@ -420,9 +342,7 @@ impl Request<'_> {
     }
 
     fn one_return(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
-        let mut returns = fields
-            .iter()
-            .filter(|(name, _)| self.names.return_params.contains(name));
+        let mut returns = fields.iter().filter(|(name, _)| self.names.return_params.contains(name));
         match (returns.next(), returns.next()) {
             (_, Some(_)) => Err(Reason::Request("more than one return_to").into()),
             (one, None) => Ok(one.map(|(_, value)| value.clone())),
@@ -430,8 +350,7 @@ impl Request<'_> {
     }
 
     fn return_path(&self, wanted: Option<&str>) -> String {
-        self.visitor
-            .return_path(wanted, |path| self.names.endpoint(path).is_some())
+        self.visitor.return_path(wanted, |path| self.names.endpoint(path).is_some())
     }
 
     fn query_fields(&self) -> Vec<(String, String)> {
@@ -486,14 +405,11 @@ impl Request<'_> {
 fn who(proof: &Proof) -> Who {
     let expires_at = match &proof.kind {
         ProofKind::Token(claims) => claims.expires_at,
-        ProofKind::Session(session) => session
-            .expires_at
-            .min(session.started_at.plus(proof.tenant.sessions.lifetime.absolute)),
+        ProofKind::Session(session) => {
+            session.expires_at.min(session.started_at.plus(proof.tenant.sessions.lifetime.absolute))
+        }
     };
-    Who {
-        identity: proof.identity().clone(),
-        expires_at,
-    }
+    Who { identity: proof.identity().clone(), expires_at }
 }
 
 fn is_same(one: &Identity, other: &Identity) -> bool {
@@ -506,10 +422,7 @@ fn is_ours(candidates: &Candidates, name: &[u8]) -> bool {
 
 fn accepts_json(headers: &HeaderMap) -> bool {
     let is_json = |text: &str| text.to_ascii_lowercase().contains("application/json");
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(is_json))
+    headers.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(is_json))
 }
 
 fn has_json_body(headers: &HeaderMap) -> bool {
@@ -550,7 +463,5 @@ fn body_fields(headers: &HeaderMap, body: &[u8]) -> Result<(Style, Vec<(String, 
 }
 
 fn form_fields(text: &[u8]) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(text)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect()
+    url::form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }

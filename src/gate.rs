@@ -91,12 +91,7 @@ impl Gate {
         let Some(upstream) = route.upstream else {
             return Err(Reason::RouteDenies.into());
         };
-        let permit = |caller, reported| Permit {
-            route: route.clone(),
-            upstream,
-            caller,
-            reported,
-        };
+        let permit = |caller, reported| Permit { route: route.clone(), upstream, caller, reported };
         match self.caller(route, head, client, now) {
             Ok(caller) => Ok(permit(caller, None)),
             Err(refusal) if route.refusals == Refusals::Reported && route.policy != Policy::Deny => {
@@ -126,10 +121,7 @@ impl Gate {
             (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
             (Some(credential), roles) => match self.verify(&credential, candidates, client, now) {
                 Ok(proof) => proof,
-                Err(Refusal {
-                    dead_cookie: Some(name),
-                    ..
-                }) if roles.is_none() => return nobody(Some(name)),
+                Err(Refusal { dead_cookie: Some(name), .. }) if roles.is_none() => return nobody(Some(name)),
                 Err(refusal) => return Err(of_sole(refusal)),
             },
         };
@@ -195,23 +187,11 @@ impl Gate {
         let jwt = parts.read()?;
         let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
             // Whose it is may be said only to one who holds a token of theirs.
-            let belongs = self
-                .tenants
-                .all()
-                .claimed(&jwt)
-                .is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
-            return Err(if belongs {
-                Reason::ForeignToken
-            } else {
-                TokenError::Signature.into()
-            }
-            .into());
+            let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
+            return Err(if belongs { Reason::ForeignToken } else { TokenError::Signature.into() }.into());
         };
         match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
-            Ok(claims) => Ok(Proof {
-                tenant: tenant.clone(),
-                kind: ProofKind::Token(claims),
-            }),
+            Ok(claims) => Ok(Proof { tenant: tenant.clone(), kind: ProofKind::Token(claims) }),
             Err(error) => {
                 let reason = match self.tenants.all().claimed(&jwt) {
                     Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {
@@ -235,17 +215,11 @@ impl Gate {
         let proof = match known {
             Some(proof) => proof,
             None => {
-                let session = self
-                    .sessions
-                    .open(sealed.value)
-                    .map_err(|e| dead(e.into(), candidates.sole()))?;
+                let session = self.sessions.open(sealed.value).map_err(|e| dead(e.into(), candidates.sole()))?;
                 let tenant = candidates
                     .find(&session.identity.tenant)
                     .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
-                Arc::new(Proof {
-                    tenant: tenant.clone(),
-                    kind: ProofKind::Session(session),
-                })
+                Arc::new(Proof { tenant: tenant.clone(), kind: ProofKind::Session(session) })
             }
         };
         let ProofKind::Session(session) = &proof.kind else {
@@ -255,15 +229,12 @@ impl Gate {
         if rules.cookie.name != sealed.cookie {
             return Err(dead(SessionError::Tenant.into(), candidates.sole()));
         }
-        session
-            .check(rules.lifetime, now)
-            .map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
+        session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
         if self.ledger.covers(&session.id) {
             return Err(dead(Reason::Revoked, Some(&proof.tenant)));
         }
         if is_new {
-            self.cache
-                .insert(Kind::Session, candidates.set, sealed.value, proof.clone());
+            self.cache.insert(Kind::Session, candidates.set, sealed.value, proof.clone());
         }
         Ok(proof)
     }

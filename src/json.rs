@@ -182,12 +182,9 @@ mod tests {
 
     #[test]
     fn duplicate_members_are_refused_at_any_depth_and_in_any_spelling() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"x":{"b":[],"b":[]}}"#,
-            r#"{"x":[{"b":1,"c":2,"b":3}]}"#,
-        ] {
+        for text in
+            [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":{"b":[],"b":[]}}"#, r#"{"x":[{"b":1,"c":2,"b":3}]}"#]
+        {
             assert!(Json::object(text.as_bytes()).is_err(), "{text}");
         }
         let many: Vec<String> = (0..40).map(|i| format!(r#""m{i}":{i}"#)).collect();
@@ -216,17 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_not_one_object_is_refused() {
-        for text in [
-            "[]",
-            "1",
-            "\"x\"",
-            "{} {}",
-            "{},",
-            "{",
-            "",
-            "\u{feff}{}",
-            r#"{"a":"\ud800"}"#,
-        ] {
+        for text in ["[]", "1", "\"x\"", "{} {}", "{},", "{", "", "\u{feff}{}", r#"{"a":"\ud800"}"#] {
             assert!(Json::object(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Json::object(b"{\"a\":\"\xff\"}").is_err());

@@ -56,13 +56,7 @@ impl Key {
     }
 
     fn new(id: &str, material: Material, decoding: DecodingKey) -> Self {
-        Self {
-            id: id.to_owned(),
-            material,
-            not_before: None,
-            not_after: None,
-            decoding,
-        }
+        Self { id: id.to_owned(), material, not_before: None, not_after: None, decoding }
     }
 
     /// The `alg` this key's tokens must have, to the letter.
@@ -88,10 +82,7 @@ impl Key {
             Material::Public(PublicAlgorithm::Es256) => Algorithm::ES256,
             Material::Public(PublicAlgorithm::EdDsa) => Algorithm::EdDSA,
         };
-        matches!(
-            jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm),
-            Ok(true)
-        )
+        matches!(jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm), Ok(true))
     }
 }
 

@@ -34,10 +34,7 @@ const MOST: usize = 65_536;
 impl FailureLimit {
     /// `None` sets no limit.
     pub fn new(rule: Option<FailureRule>) -> Self {
-        Self {
-            rule,
-            windows: DashMap::new(),
-        }
+        Self { rule, windows: DashMap::new() }
     }
 
     /// How long this address has to wait before another unknown token of its is verified; `None` when it need not.
@@ -62,10 +59,7 @@ impl FailureLimit {
         if self.windows.len() >= MOST && !self.windows.contains_key(&client) {
             return;
         }
-        let fresh = Window {
-            opened_at: now,
-            failures: 0,
-        };
+        let fresh = Window { opened_at: now, failures: 0 };
         let mut window = self.windows.entry(client).or_insert(fresh);
         if is_over(&window) {
             *window = fresh;
@@ -90,22 +84,13 @@ mod tests {
 
     #[test]
     fn an_address_waits_after_the_count_until_its_window_ends() {
-        let limit = FailureLimit::new(Some(FailureRule {
-            count: 2,
-            per: Duration::from_secs(60),
-        }));
-        let (ours, neighbour) = (
-            "2001:db8::1".parse().expect("valid"),
-            "2001:db8::2".parse().expect("valid"),
-        );
+        let limit = FailureLimit::new(Some(FailureRule { count: 2, per: Duration::from_secs(60) }));
+        let (ours, neighbour) = ("2001:db8::1".parse().expect("valid"), "2001:db8::2".parse().expect("valid"));
         limit.failed(ours, UnixTime(100));
         assert_eq!(limit.wait(ours, UnixTime(100)), None);
         limit.failed(neighbour, UnixTime(110));
         assert_eq!(limit.wait(ours, UnixTime(110)), Some(Duration::from_secs(50)));
-        assert_eq!(
-            limit.wait("2001:db8:0:1::1".parse().expect("valid"), UnixTime(110)),
-            None
-        );
+        assert_eq!(limit.wait("2001:db8:0:1::1".parse().expect("valid"), UnixTime(110)), None);
         assert_eq!(limit.wait(ours, UnixTime(160)), None);
     }
 }

@@ -120,13 +120,8 @@ impl Door {
         if let Some(endpoint) = self.names.endpoint(head.path) {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
-        let request = Request {
-            gate: &self.gate,
-            names: &self.names,
-            head: &head,
-            visitor: &visitor,
-            now: context.now,
-        };
+        let request =
+            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
         let route = self.gate.find(&head)?;
         match request.handoff(route).await {
             Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
@@ -156,13 +151,7 @@ impl Door {
         let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
         let body = read_body(downstream).await.map_err(Refused::exchange)?;
         let head = read_head(downstream.req_header(), downstream.is_http2())?;
-        let request = Request {
-            gate: &self.gate,
-            names: &self.names,
-            head: &head,
-            visitor,
-            now: context.now,
-        };
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
         let outcome = match endpoint {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),
@@ -175,14 +164,7 @@ impl Door {
         context.entry.did(outcome);
         let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
-        Reply::outcome(
-            outcome,
-            &FormNames {
-                token: &token,
-                return_to: &return_to,
-            },
-            &context.entry.request_id,
-        )
+        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
     }
 
     /// Makes the answer to a refusal, and notes it.
@@ -214,11 +196,7 @@ impl Door {
             }
             Caller::Nobody { dead_cookie } => {
                 let name = dead_cookie.as_ref()?;
-                let tenant = self
-                    .gate
-                    .tenants
-                    .iter()
-                    .find(|tenant| tenant.sessions.cookie.name == *name)?;
+                let tenant = self.gate.tenants.iter().find(|tenant| tenant.sessions.cookie.name == *name)?;
                 Some(cookies::clear(&tenant.sessions.cookie))
             }
         }
@@ -240,19 +218,13 @@ struct Refused {
 
 impl Refused {
     fn exchange(refusal: Refusal) -> Self {
-        Self {
-            refusal,
-            manner: Manner::Exchange,
-        }
+        Self { refusal, manner: Manner::Exchange }
     }
 }
 
 impl<R: Into<Refusal>> From<R> for Refused {
     fn from(refusal: R) -> Self {
-        Self {
-            refusal: refusal.into(),
-            manner: Manner::Request,
-        }
+        Self { refusal: refusal.into(), manner: Manner::Request }
     }
 }
 
@@ -317,16 +289,9 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
-        let route_timeout = context
-            .permit
-            .as_ref()
-            .and_then(|permit| permit.route().response_timeout);
+        let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
         let is_tunnel = downstream.req_header().headers.contains_key(UPGRADE);
-        let timeout = if is_tunnel {
-            TUNNEL_IDLE
-        } else {
-            route_timeout.unwrap_or(pool.config.response_timeout)
-        };
+        let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
         let picked = pool.pick(&mut context.tried, timeout).await;
         context.entry.upstream = Some(pool.config.name.clone());
         let (peer, in_flight) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
@@ -343,8 +308,7 @@ impl ProxyHttp for Door {
         let (Some(permit), Some(visitor)) = (&context.permit, &context.visitor) else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no identity"));
         };
-        self.stamp
-            .request(request, permit, visitor, &context.target, &context.entry.request_id)?;
+        self.stamp.request(request, permit, visitor, &context.target, &context.entry.request_id)?;
         if let Some(host) = &self.pool(context)?.config.host {
             stamp::host(request, host)?;
         }
@@ -362,10 +326,7 @@ impl ProxyHttp for Door {
         context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
         if most.is_some_and(|most| context.body_bytes > most) {
-            return Err(Error::explain(
-                ErrorType::HTTPStatus(413),
-                "body is larger than max_body",
-            ));
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "body is larger than max_body"));
         }
         Ok(())
     }
@@ -401,10 +362,7 @@ impl ProxyHttp for Door {
         let reason = match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
             (_, ErrorSource::Downstream) => {
-                return FailToProxy {
-                    error_code: 0,
-                    can_reuse_downstream: false,
-                };
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
             }
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => {
                 Reason::UpstreamTimeout(error.etype().as_str().to_owned())
@@ -418,16 +376,10 @@ impl ProxyHttp for Door {
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
             if reply.send(downstream, &context.entry.request_id).await.is_err() {
-                return FailToProxy {
-                    error_code: 0,
-                    can_reuse_downstream: false,
-                };
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
             }
         }
-        FailToProxy {
-            error_code: code,
-            can_reuse_downstream: false,
-        }
+        FailToProxy { error_code: code, can_reuse_downstream: false }
     }
 
     fn fail_to_connect(
@@ -444,9 +396,7 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, _: Option<&Error>, context: &mut Context) {
-        context
-            .entry
-            .write(downstream.response_written().map(|response| response.status));
+        context.entry.write(downstream.response_written().map(|response| response.status));
     }
 
     /// Without the query, where tokens travel.
@@ -467,13 +417,8 @@ impl Door {
         if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
             return Ok(());
         }
-        let kept: Vec<_> = response
-            .headers
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter(|value| !is_ours(value))
-            .cloned()
-            .collect();
+        let kept: Vec<_> =
+            response.headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
         response.remove_header(&SET_COOKIE);
         for value in kept {
             response.append_header(SET_COOKIE, value)?;
@@ -491,11 +436,7 @@ fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {
 
 /// Reads the head of a request; called again where its body had to be read in between.
 fn read_head(request: &RequestHeader, is_http2: bool) -> Result<Head<'_>, HeadError> {
-    let authority = request
-        .uri
-        .authority()
-        .map(http::uri::Authority::as_str)
-        .filter(|_| is_http2);
+    let authority = request.uri.authority().map(http::uri::Authority::as_str).filter(|_| is_http2);
     Head::parse(&request.method, request.raw_path(), authority, &request.headers)
 }
 
@@ -507,19 +448,14 @@ fn peer(downstream: &Downstream) -> IpAddr {
 /// A body of at most [`MAX_BODY`] bytes, within a total time.
 async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
     let headers = &downstream.req_header().headers;
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Reason::BodyTooLarge.into());
     }
     let expects = headers.contains_key(EXPECT);
     let read = async {
         if expects {
-            downstream
-                .write_continue_response()
-                .await
-                .map_err(|_| Reason::Request("body was not asked for"))?;
+            downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
         }
         let mut body = BytesMut::new();
         loop {
@@ -540,9 +476,7 @@ async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
 /// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
 fn keep_usable(downstream: &mut Downstream) {
     let headers = &downstream.req_header().headers;
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length <= MOST_DRAINED) {
         downstream.set_close_on_response_before_downstream_finish(false);
         downstream.set_total_drain_timeout(Some(BODY_DEADLINE));
@@ -561,10 +495,7 @@ struct RequestIds {
 
 impl Default for RequestIds {
     fn default() -> Self {
-        Self {
-            prefix: u64::from_ne_bytes(random()),
-            next: AtomicU64::new(0),
-        }
+        Self { prefix: u64::from_ne_bytes(random()), next: AtomicU64::new(0) }
     }
 }
 

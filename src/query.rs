@@ -4,9 +4,7 @@ use std::borrow::Cow;
 
 /// The decoded values of the parameters that `wanted` names (application/x-www-form-urlencoded).
 pub fn values<'a>(query: &'a str, wanted: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = Cow<'a, str>> {
-    url::form_urlencoded::parse(query.as_bytes())
-        .filter(move |(name, _)| wanted(name))
-        .map(|(_, value)| value)
+    url::form_urlencoded::parse(query.as_bytes()).filter(move |(name, _)| wanted(name)).map(|(_, value)| value)
 }
 
 /// The query without the parameters that `unwanted` names, the others byte for byte; `None` when nothing is left.

@@ -49,11 +49,7 @@ pub enum Manner {
 
 impl Reply {
     fn new(status: StatusCode) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
+        Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -69,9 +65,7 @@ impl Reply {
 
     fn page(self, html: String) -> Self {
         const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-        let mut reply = self
-            .with(CONTENT_TYPE, "text/html; charset=utf-8")
-            .with(CONTENT_SECURITY_POLICY, POLICY);
+        let mut reply = self.with(CONTENT_TYPE, "text/html; charset=utf-8").with(CONTENT_SECURITY_POLICY, POLICY);
         reply.body = html.into();
         reply
     }
@@ -88,9 +82,7 @@ impl Reply {
                 if is_navigation && spelling.refresh && audience.manner == Manner::Request =>
             {
                 let mut login_url = login_url.clone();
-                login_url
-                    .query_pairs_mut()
-                    .append_pair("return_to", &visitor.url(audience.target));
+                login_url.query_pairs_mut().append_pair("return_to", &visitor.url(audience.target));
                 Self::new(StatusCode::SEE_OTHER).with(LOCATION, login_url)
             }
             (login_url, _) if is_navigation => {
@@ -131,32 +123,21 @@ impl Reply {
     /// The answer to an outcome of our own endpoints.
     pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, request_id: &str) -> Self {
         match outcome {
-            Outcome::SignedIn {
-                who,
-                set_cookie,
-                answer,
-                ..
-            } => {
+            Outcome::SignedIn { who, set_cookie, answer, .. } => {
                 let reply = match answer {
                     Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
                 };
-                set_cookie
-                    .iter()
-                    .fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+                set_cookie.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
             }
             Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
-            Outcome::SignedOut {
-                set_cookies, answer, ..
-            } => {
+            Outcome::SignedOut { set_cookies, answer, .. } => {
                 let reply = match answer {
                     Answer::Data => Self::new(StatusCode::NO_CONTENT),
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
                 };
-                set_cookies
-                    .iter()
-                    .fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+                set_cookies.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
             }
             Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }
@@ -197,17 +178,12 @@ impl Audience<'_> {
 /// RFC 9110 section 12.5.1, between the two kinds we have.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (0.0_f32, 0.0_f32);
-    let ranges = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
+    let ranges =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     for range in ranges {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts
-            .find_map(|part| part.strip_prefix("q="))
-            .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
         match kind.as_str() {
             "text/html" | "application/xhtml+xml" => html = html.max(weight),
             "application/json" | "application/problem+json" => json = json.max(weight),
@@ -256,17 +232,9 @@ mod tests {
 
     #[test]
     fn browsers_prefer_html_and_scripts_do_not() {
-        assert!(accepts(
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-        ));
+        assert!(accepts("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
         assert!(accepts("application/json;q=0.5, text/html"));
-        for script in [
-            "*/*",
-            "application/json",
-            "application/json, text/html;q=0.9",
-            "text/html;q=0",
-            "",
-        ] {
+        for script in ["*/*", "application/json", "application/json, text/html;q=0.9", "text/html;q=0", ""] {
             assert!(!accepts(script), "{script}");
         }
     }

@@ -251,19 +251,12 @@ mod tests {
     }
 
     fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Result<&'t str, RouteError> {
-        table
-            .find(host, &Method::GET, path)
-            .map(|route| route.pattern.path.as_str())
+        table.find(host, &Method::GET, path).map(|route| route.pattern.path.as_str())
     }
 
     #[test]
     fn the_longest_prefix_at_a_segment_boundary_wins() {
-        let table = table(&[
-            (None, "/", None),
-            (None, "/a", None),
-            (None, "/a/b/", None),
-            (None, "/a/b/c", None),
-        ]);
+        let table = table(&[(None, "/", None), (None, "/a", None), (None, "/a/b/", None), (None, "/a/b/c", None)]);
         for (path, route) in [
             ("/", "/"),
             ("/ab", "/"),
@@ -284,19 +277,13 @@ mod tests {
 
     #[test]
     fn a_host_comes_before_its_wildcard_and_that_before_any() {
-        let table = table(&[
-            (Some("s.acme.example"), "/s", None),
-            (Some("*.acme.example"), "/w", None),
-            (None, "/", None),
-        ]);
+        let table =
+            table(&[(Some("s.acme.example"), "/s", None), (Some("*.acme.example"), "/w", None), (None, "/", None)]);
         assert_eq!(found(&table, "s.acme.example", "/s"), Ok("/s"));
         assert_eq!(found(&table, "s.acme.example", "/w"), Ok("/w"));
         assert_eq!(found(&table, "a.b.acme.example", "/w"), Ok("/"));
         assert_eq!(found(&table, "acme.example", "/w"), Ok("/"));
-        assert_eq!(
-            found(&self::table(&[(Some("h"), "/", None)]), "other", "/"),
-            Err(RouteError::None)
-        );
+        assert_eq!(found(&self::table(&[(Some("h"), "/", None)]), "other", "/"), Err(RouteError::None));
     }
 
     #[test]

@@ -39,11 +39,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("{address} cannot be listened on: {error}; stop what listens there, or change listen.{key}")]
-    Bind {
-        key: &'static str,
-        address: SocketAddr,
-        error: io::Error,
-    },
+    Bind { key: &'static str, address: SocketAddr, error: io::Error },
 }
 
 /// A server that listens. Dropping it stops at once; [`Running::stop`] lets requests in flight end.
@@ -80,29 +76,14 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     let (ended, until_end) = watch::channel(false);
     if let Some((listener, address)) = admin_listener {
         running_admin = Some(address);
-        tasks.push(serve(
-            HttpServer::new_app(Admin::new(stopped.clone())),
-            listener,
-            address,
-            until_end,
-        ));
+        tasks.push(serve(HttpServer::new_app(Admin::new(stopped.clone())), listener, address, until_end));
     }
     let (listener, address) = listener;
-    let conf = Arc::new(ServerConf {
-        threads: config.listen.threads.max(1),
-        ..ServerConf::default()
-    });
+    let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
     let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
     tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
     crate::log::serving(address, config.tenants.count(), config.routes.len());
-    Ok(Running {
-        address,
-        admin: running_admin,
-        stopping,
-        _ended: ended,
-        in_flight,
-        tasks,
-    })
+    Ok(Running { address, admin: running_admin, stopping, _ended: ended, in_flight, tasks })
 }
 
 /// The gate of a configuration.
@@ -150,10 +131,7 @@ pub struct StopSignals {
 impl StopSignals {
     /// Starts receiving, before anything listens: a signal in between must not kill.
     pub fn receive() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for one.

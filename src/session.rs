@@ -72,10 +72,7 @@ impl Session {
 
     /// The same session used again, once a minute at most; `None` while it was seen just now.
     pub fn renewed(&self, now: UnixTime) -> Option<Self> {
-        (now.since(self.seen_at) >= 60).then(|| Self {
-            seen_at: now,
-            ..self.clone()
-        })
+        (now.since(self.seen_at) >= 60).then(|| Self { seen_at: now, ..self.clone() })
     }
 
     /// Whether it is within its lifetime at `now`. One that starts in the future is as dead as one that ended: no leeway
@@ -127,11 +124,7 @@ pub struct SessionKeys {
 impl SessionKeys {
     /// Derives a key for each secret and tenant.
     pub fn new<'a>(secrets: &[Secret], tenants: impl IntoIterator<Item = &'a TenantId>) -> Self {
-        let mut ring = Self {
-            keys: Vec::new(),
-            by_tag: HashMap::new(),
-            sealing: HashMap::new(),
-        };
+        let mut ring = Self { keys: Vec::new(), by_tag: HashMap::new(), sealing: HashMap::new() };
         for tenant in tenants {
             for secret in secrets {
                 let at = ring.keys.len();
@@ -162,9 +155,7 @@ impl SessionKeys {
         };
         let mut text = Zeroizing::new(serde_json::to_vec(&sealed).ok()?);
         let nonce: [u8; NONCE_LEN] = random();
-        key.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(key.tag), &mut *text)
-            .ok()?;
+        key.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(key.tag), &mut *text).ok()?;
         Some(URL_SAFE_NO_PAD.encode([&key.tag[..], &nonce[..], &text[..]].concat()))
     }
 
@@ -175,10 +166,7 @@ impl SessionKeys {
         let (nonce, text) = rest.split_first_chunk_mut::<NONCE_LEN>().ok_or(SessionError::Sealed)?;
         let key = &self.keys[*self.by_tag.get(tag).ok_or(SessionError::Sealed)?];
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let text = key
-            .key
-            .open_in_place(nonce, Aad::from(*tag), text)
-            .map_err(|_| SessionError::Sealed)?;
+        let text = key.key.open_in_place(nonce, Aad::from(*tag), text).map_err(|_| SessionError::Sealed)?;
         let sealed: Sealed<'_> = serde_json::from_slice(text).map_err(|_| SessionError::Sealed)?;
         Ok(Verified::assertion(Session {
             id: SessionId(sealed.i),
@@ -207,11 +195,7 @@ impl SealKey {
         expand(&source, &[b"tag", tenant.as_str().as_bytes()], &mut tag);
         expand(&source, &[b"key", tenant.as_str().as_bytes()], key.as_mut_slice());
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).expect("the algorithm takes 32 bytes");
-        Self {
-            tenant: tenant.clone(),
-            tag,
-            key: LessSafeKey::new(key),
-        }
+        Self { tenant: tenant.clone(), tag, key: LessSafeKey::new(key) }
     }
 }
 
@@ -233,10 +217,7 @@ mod tests {
     use super::*;
 
     const NOW: UnixTime = UnixTime(1_795_000_000);
-    const LIFETIME: Lifetime = Lifetime {
-        absolute: Duration::from_secs(3_600),
-        idle: Some(Duration::from_secs(600)),
-    };
+    const LIFETIME: Lifetime = Lifetime { absolute: Duration::from_secs(3_600), idle: Some(Duration::from_secs(600)) };
 
     fn secret(byte: u8) -> Secret {
         Secret::new(vec![byte; 32])
@@ -298,14 +279,8 @@ mod tests {
         let session = session(&TenantId::new("acme"));
         let at = |seconds| session.check(LIFETIME, UnixTime(NOW.0 + seconds));
         assert_eq!((at(0), at(599), at(600)), (Ok(()), Ok(()), Err(SessionError::Idle)));
-        assert_eq!(
-            (at(3_600), at(-61)),
-            (Err(SessionError::Expired), Err(SessionError::Expired))
-        );
-        let shorter = Lifetime {
-            absolute: Duration::from_secs(60),
-            idle: None,
-        };
+        assert_eq!((at(3_600), at(-61)), (Err(SessionError::Expired), Err(SessionError::Expired)));
+        let shorter = Lifetime { absolute: Duration::from_secs(60), idle: None };
         assert_eq!(session.check(shorter, UnixTime(NOW.0 + 60)), Err(SessionError::Expired));
     }
 }

@@ -36,16 +36,8 @@ pub struct Stamp {
 }
 
 /// Names a proxy rebuilds or an app may take for the address: only a trusted proxy may send them.
-const ADDRESSES: [&str; 8] = [
-    "forwarded",
-    "xrealip",
-    "xoriginalurl",
-    "xoriginaluri",
-    "xoriginalhost",
-    "xrewriteurl",
-    "xclientip",
-    "xrequestid",
-];
+const ADDRESSES: [&str; 8] =
+    ["forwarded", "xrealip", "xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl", "xclientip", "xrequestid"];
 
 /// Names by which a client could turn a method the route admits into one it does not.
 const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
@@ -61,21 +53,10 @@ impl Stamp {
         token_params: &[String],
         routes: impl IntoIterator<Item = &'a Route>,
     ) -> Self {
-        let of_routes = routes
-            .into_iter()
-            .flat_map(|route| [&route.handoff_param, &route.bearer_param])
-            .flatten();
+        let of_routes = routes.into_iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
         Self {
-            forbidden: headers
-                .all()
-                .into_iter()
-                .chain(&headers.strip)
-                .map(|name| folded(name.as_str()))
-                .collect(),
-            cookies: tenants
-                .iter()
-                .map(|tenant| tenant.sessions.cookie.name.clone())
-                .collect(),
+            forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name.as_str())).collect(),
+            cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
             headers: headers.clone(),
         }
@@ -134,10 +115,7 @@ impl Stamp {
 
     fn remove_credentials(&self, request: &mut RequestHeader, route: &Route, target: &str) -> pingora::Result<()> {
         let is_bearer = |value: &HeaderValue| {
-            value
-                .as_bytes()
-                .get(..6)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+            value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
         };
         if route.bearer == Bearer::Removed && request.headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
             request.remove_header(&AUTHORIZATION);
@@ -148,10 +126,7 @@ impl Stamp {
             request.set_raw_path(target.as_bytes())?;
         }
         if let Some(referer) = request.headers.get(REFERER) {
-            let kept = referer
-                .to_str()
-                .ok()
-                .and_then(|url| cut(url, |name| self.token_params.contains(name)));
+            let kept = referer.to_str().ok().and_then(|url| cut(url, |name| self.token_params.contains(name)));
             if let Some(kept) = kept {
                 request.insert_header(REFERER, kept)?;
             }
@@ -187,18 +162,10 @@ impl Stamp {
         request_id: &str,
     ) -> pingora::Result<()> {
         const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-        let chain: Vec<&str> = request
-            .headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let chain: Vec<&str> =
+            request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
         let peer = visitor.peer.to_string();
-        let chain = if chain.is_empty() {
-            peer
-        } else {
-            format!("{}, {peer}", chain.join(", "))
-        };
+        let chain = if chain.is_empty() { peer } else { format!("{}, {peer}", chain.join(", ")) };
         request.insert_header(FORWARDED_FOR, chain)?;
         request.insert_header(HeaderName::from_static("x-forwarded-proto"), visitor.scheme)?;
         request.insert_header(HeaderName::from_static("x-forwarded-host"), visitor.authority.as_str())?;
@@ -273,17 +240,10 @@ fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()
     if !protocols.iter().any(|protocol| protocol.starts_with(SUBPROTOCOL)) {
         return Ok(());
     }
-    let kept: Vec<&str> = protocols
-        .into_iter()
-        .filter(|protocol| !protocol.starts_with(SUBPROTOCOL))
-        .collect();
+    let kept: Vec<&str> = protocols.into_iter().filter(|protocol| !protocol.starts_with(SUBPROTOCOL)).collect();
     let kept = kept.join(", ");
     request.remove_header(&SEC_WEBSOCKET_PROTOCOL);
-    if kept.is_empty() {
-        Ok(())
-    } else {
-        request.insert_header(SEC_WEBSOCKET_PROTOCOL, kept)
-    }
+    if kept.is_empty() { Ok(()) } else { request.insert_header(SEC_WEBSOCKET_PROTOCOL, kept) }
 }
 
 /// What percent-encoding leaves alone: printable ASCII but `%`, so that decoding is always safe.
@@ -292,9 +252,7 @@ const UNPRINTABLE_AND_COMMA: &AsciiSet = &UNPRINTABLE.add(b',');
 
 fn joined(roles: &[String], encoding: Encoding) -> pingora::Result<HeaderValue> {
     let one = |role: &String| match encoding {
-        Encoding::Percent => percent_encode(role.as_bytes(), UNPRINTABLE_AND_COMMA)
-            .to_string()
-            .into_bytes(),
+        Encoding::Percent => percent_encode(role.as_bytes(), UNPRINTABLE_AND_COMMA).to_string().into_bytes(),
         Encoding::Utf8 => role.replace('%', "%25").replace(',', "%2C").into_bytes(),
         Encoding::QuotedPrintable => quoted_printable(role, b","),
         Encoding::Base64 if role.contains(',') => base64(role),
@@ -333,9 +291,7 @@ fn base64(text: &str) -> Vec<u8> {
 
 fn decodes(text: &str) -> bool {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD
-        .decode(text)
-        .is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
+    STANDARD.decode(text).is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
 }
 
 /// RFC 2045 section 6.7 without line breaks; `also` is encoded too.
@@ -362,14 +318,7 @@ mod tests {
     #[test]
     fn names_fold_as_apps_fold_them() {
         let mut buffer = [0; LONGEST_NAME];
-        for name in [
-            "X-User-Id",
-            "x_user_id",
-            "X.User.Id",
-            "x-userid",
-            "XUSERID",
-            "x--user-id_",
-        ] {
+        for name in ["X-User-Id", "x_user_id", "X.User.Id", "x-userid", "XUSERID", "x--user-id_"] {
             assert_eq!(fold_into(name, &mut buffer), Some("xuserid"), "{name}");
         }
     }
@@ -388,18 +337,9 @@ mod tests {
     #[test]
     fn a_comma_in_a_role_does_not_make_two() {
         let roles = ["agent,admin".to_owned(), "user".to_owned()];
-        for encoding in [
-            Encoding::Percent,
-            Encoding::Utf8,
-            Encoding::Base64,
-            Encoding::QuotedPrintable,
-        ] {
+        for encoding in [Encoding::Percent, Encoding::Utf8, Encoding::Base64, Encoding::QuotedPrintable] {
             let value = joined(&roles, encoding).expect("value");
-            assert_eq!(
-                value.as_bytes().iter().filter(|b| **b == b',').count(),
-                1,
-                "{encoding:?}"
-            );
+            assert_eq!(value.as_bytes().iter().filter(|b| **b == b',').count(), 1, "{encoding:?}");
         }
         assert_eq!(joined(&roles, Encoding::Percent).expect("value"), "agent%2Cadmin,user");
         assert_eq!(joined(&[], Encoding::Percent).expect("value"), "");
@@ -409,10 +349,7 @@ mod tests {
     fn token_parameters_are_cut_from_urls() {
         let is_token = |name: &str| name == "token";
         assert_eq!(cut("/a?token=x&b=1", is_token).as_deref(), Some("/a?b=1"));
-        assert_eq!(
-            cut("https://p.test/a?token=x#y", is_token).as_deref(),
-            Some("https://p.test/a#y")
-        );
+        assert_eq!(cut("https://p.test/a?token=x#y", is_token).as_deref(), Some("https://p.test/a#y"));
         assert_eq!(cut("/a?b=token", is_token), None);
     }
 }

@@ -97,14 +97,8 @@ impl Candidates {
         let tenants: HashMap<_, _> = tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect();
         Self {
             set,
-            claims: tenants
-                .values()
-                .filter_map(|tenant| tenant.tokens.claims.tenant.clone())
-                .collect(),
-            cookies: tenants
-                .values()
-                .map(|tenant| tenant.sessions.cookie.name.clone())
-                .collect(),
+            claims: tenants.values().filter_map(|tenant| tenant.tokens.claims.tenant.clone()).collect(),
+            cookies: tenants.values().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
             tenants,
         }
     }
@@ -166,10 +160,7 @@ impl Tenants {
             }
         }
         Self {
-            alone: tenants
-                .iter()
-                .map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()])))
-                .collect(),
+            alone: tenants.iter().map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()]))).collect(),
             by_host: hosts.into_iter().map(|(host, tenants)| (host, set(tenants))).collect(),
             hostless: (!hostless.is_empty()).then(|| set(hostless)),
             all: set(tenants.into_iter().map(|(tenant, _)| tenant).collect()),

@@ -132,22 +132,13 @@ impl<'a> Parts<'a> {
         // The engine refuses padding, stray bits and any other alphabet, so there is one spelling of each token.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Parts);
         decode(signature)?;
-        Ok(Self {
-            signing_input,
-            signature,
-            header: decode(header)?,
-            claims: decode(claims)?,
-        })
+        Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)? })
     }
 
     /// Reads header and claims as strict JSON.
     pub fn read(&'a self) -> Result<Jwt<'a>, TokenError> {
         let object = |what, bytes| Json::object(bytes).map_err(|e| TokenError::Json(what, e));
-        Ok(Jwt {
-            parts: self,
-            header: object("header", &self.header)?,
-            claims: object("claims", &self.claims)?,
-        })
+        Ok(Jwt { parts: self, header: object("header", &self.header)?, claims: object("claims", &self.claims)? })
     }
 
     /// What was signed: names the token whatever spelling of its signature (ECDSA has two) it comes with.
@@ -169,11 +160,7 @@ impl Jwt<'_> {
 
     /// Algorithm and signature: finds the one key that signed this.
     fn key<'k>(&self, keys: &'k KeyRing, now: UnixTime) -> Result<&'k Key, TokenError> {
-        let alg = self
-            .header
-            .member("alg")
-            .and_then(Json::text)
-            .ok_or(TokenError::AlgorithmMissing)?;
+        let alg = self.header.member("alg").and_then(Json::text).ok_or(TokenError::AlgorithmMissing)?;
         for name in ["crit", "b64", "zip"] {
             if self.header.member(name).is_some() {
                 return Err(TokenError::Extension(name));
@@ -192,10 +179,7 @@ impl Jwt<'_> {
             } else if key.is_valid(now) {
                 return Ok(key);
             } else {
-                return Err(TokenError::KeyOutOfDate {
-                    id: key.id.clone(),
-                    when: dates(key, now),
-                });
+                return Err(TokenError::KeyOutOfDate { id: key.id.clone(), when: dates(key, now) });
             }
         }
         if error == TokenError::UnknownKey {
@@ -257,9 +241,7 @@ pub fn verify(
         _ => return Err(TokenError::Issuer),
     }
     let from = key.not_before.map_or(times.from, |date| date.max(times.from));
-    let until = key
-        .not_after
-        .map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
+    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
     Ok(Verified::assertion(Claims {
         identity,
         issued_at: times.issued_at,
@@ -289,10 +271,7 @@ fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, Toke
     };
     let lived = expires_at.since(issued_at);
     if u64::try_from(lived).is_ok_and(|lived| lived > rules.max_lifetime.as_secs()) {
-        return Err(TokenError::TooLong {
-            lived,
-            most: rules.max_lifetime,
-        });
+        return Err(TokenError::TooLong { lived, most: rules.max_lifetime });
     }
     let from = issued_at.minus(rules.leeway);
     if from > now {
@@ -322,10 +301,7 @@ fn is_plain(text: &str, longest: usize) -> bool {
 }
 
 fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
-    jwt.unverified(&claims.user)
-        .filter(|user| is_plain(user, LONGEST_USER))
-        .map(str::to_owned)
-        .ok_or(TokenError::User)
+    jwt.unverified(&claims.user).filter(|user| is_plain(user, LONGEST_USER)).map(str::to_owned).ok_or(TokenError::User)
 }
 
 fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
@@ -337,10 +313,7 @@ fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
     };
     let mut roles = Vec::with_capacity(list.len());
     for role in list {
-        let role = role
-            .text()
-            .filter(|role| is_plain(role, LONGEST_ROLE))
-            .ok_or(TokenError::Roles)?;
+        let role = role.text().filter(|role| is_plain(role, LONGEST_ROLE)).ok_or(TokenError::Roles)?;
         let admitted = match &rules.ceiling {
             Ceiling::Open => true,
             Ceiling::Drop(allowed) => allowed.iter().any(|a| a == role),

@@ -72,11 +72,7 @@ impl Pool {
             resolved: ArcSwapOption::empty(),
             in_flight: Arc::default(),
         };
-        Self {
-            servers: config.servers.iter().map(server).collect(),
-            config: config.clone(),
-            next: AtomicUsize::new(0),
-        }
+        Self { servers: config.servers.iter().map(server).collect(), config: config.clone(), next: AtomicUsize::new(0) }
     }
 
     /// Whether there is a server this request has not tried.
@@ -134,9 +130,7 @@ impl Server {
                 Ok(address)
             }
             // A resolver that is down takes nothing away that worked.
-            Err(e) => known
-                .map(|known| known.0)
-                .ok_or_else(|| format!("{name} does not resolve: {e}")),
+            Err(e) => known.map(|known| known.0).ok_or_else(|| format!("{name} does not resolve: {e}")),
         }
     }
 }

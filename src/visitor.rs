@@ -45,10 +45,7 @@ impl Visitor {
             };
         }
         let believed = forwarded(head.headers, "x-forwarded-host");
-        let believed = believed
-            .last()
-            .and_then(|text| Host::parse(text))
-            .map(|host| host.authority().into_owned());
+        let believed = believed.last().and_then(|text| Host::parse(text)).map(|host| host.authority().into_owned());
         let scheme = match forwarded(head.headers, "x-forwarded-proto").last() {
             Some(&"https") => "https",
             Some(&"http") => "http",
@@ -105,9 +102,7 @@ impl Visitor {
     /// Absolute URLs of this origin are reduced to their path; anything under our own endpoints becomes `/`, so that no
     /// redirect ends in another exchange or in a logout.
     pub fn return_path(&self, wanted: Option<&str>, is_endpoint: impl Fn(&str) -> bool) -> String {
-        wanted
-            .and_then(|wanted| self.own_path(wanted, is_endpoint))
-            .unwrap_or_else(|| "/".into())
+        wanted.and_then(|wanted| self.own_path(wanted, is_endpoint)).unwrap_or_else(|| "/".into())
     }
 
     fn own_path(&self, wanted: &str, is_endpoint: impl Fn(&str) -> bool) -> Option<String> {
@@ -116,11 +111,7 @@ impl Visitor {
             return None;
         }
         let own = self.origin()?;
-        let url = if wanted.starts_with('/') {
-            own.join(wanted).ok()?
-        } else {
-            Url::parse(wanted).ok()?
-        };
+        let url = if wanted.starts_with('/') { own.join(wanted).ok()? } else { Url::parse(wanted).ok()? };
         let stays = |url: &Url| {
             matches!(url.scheme(), "http" | "https")
                 && url.host() == own.host()

@@ -1,10 +1,6 @@
 //! What the benches share: one configuration, one token, one time.
 
-#![allow(
-    dead_code,
-    clippy::panic,
-    reason = "each bench uses its part, and fails by panicking"
-)]
+#![allow(dead_code, clippy::panic, reason = "each bench uses its part, and fails by panicking")]
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -31,12 +27,7 @@ pub fn token(number: u64) -> String {
         "userId": format!("u-{number}"), "tenantId": "t0", "userEmail": "maya@acme.example", "userRoles": ["agent", "vip"],
         "plan": "pro", "iat": NOW.0, "exp": NOW.0 + 3_600,
     });
-    encode(
-        &Header::default(),
-        &claims,
-        &EncodingKey::from_secret(SECRET.as_bytes()),
-    )
-    .expect("signs")
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("signs")
 }
 
 /// So many tenants and so many routes, before one upstream. The first tenant has no host: it is anyone's.
@@ -44,11 +35,7 @@ pub fn config(tenants: usize, routes: usize, upstream: SocketAddr) -> Config {
     let mut text = "[session]\nkeys = [{ id = \"s\", env = \"SESSION\" }]\n[ledger]\nmemory = true\n".to_owned();
     text += "[listen]\naddress = \"127.0.0.1:0\"\n";
     for tenant in 0..tenants {
-        let hosts = if tenant == 0 {
-            String::new()
-        } else {
-            format!("hosts = [\"h{tenant}.test\"]\n")
-        };
+        let hosts = if tenant == 0 { String::new() } else { format!("hosts = [\"h{tenant}.test\"]\n") };
         text += &format!(
             "[tenants.t{tenant}]\ndialect = \"gateway\"\n{hosts}keys = [{{ id = \"k\", env = \"T{tenant}\" }}]\n"
         );
@@ -83,10 +70,8 @@ pub fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
         (header::ACCEPT_LANGUAGE, "en-GB,en;q=0.9"),
         (header::REFERER, "https://portal.test/tickets"),
     ];
-    let mut headers: HeaderMap = pairs
-        .into_iter()
-        .map(|(name, value)| (name, HeaderValue::from_static(value)))
-        .collect();
+    let mut headers: HeaderMap =
+        pairs.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
     headers.insert(name, HeaderValue::from_str(value).expect("ASCII"));
     headers
 }

@@ -29,27 +29,17 @@ pub fn explain(
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is no method"))?;
     let host = host.map_or_else(|| likely_host(config), str::to_owned);
     let mut headers = HeaderMap::new();
-    headers.insert(
-        header::HOST,
-        HeaderValue::from_str(&host).map_err(|_| format!("{host:?} is no host"))?,
-    );
+    headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(|_| format!("{host:?} is no host"))?);
     let bearer =
         HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "the token holds bytes no header can")?;
     headers.insert(header::AUTHORIZATION, bearer);
     let gate = server::gate(config, Arc::new(Ledger::Memory(MemoryLedger::new(1))));
     let decided = match Head::parse(&method, path.as_bytes(), None, &headers) {
         Ok(head) => decide(&gate, &head, token, now),
-        Err(error) => Decided {
-            steps: Vec::new(),
-            verdict: Err(error.into()),
-        },
+        Err(error) => Decided { steps: Vec::new(), verdict: Err(error.into()) },
     };
     println!("{}", decided.text(&method, &host, path));
-    Ok(if decided.verdict.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if decided.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The steps with what each says when it passed, and how it ended.
@@ -75,25 +65,16 @@ fn decide(gate: &Gate, head: &Head<'_>, token: &str, now: UnixTime) -> Decided {
     let route = match gate.find(head) {
         Ok(route) => route,
         Err(refusal) => {
-            return Decided {
-                steps,
-                verdict: Err(refusal.reason),
-            };
+            return Decided { steps, verdict: Err(refusal.reason) };
         }
     };
-    steps.push((
-        Step::Route,
-        format!("route {:?}, auth {}", route.pattern.path, route.policy),
-    ));
+    steps.push((Step::Route, format!("route {:?}, auth {}", route.pattern.path, route.policy)));
     let is_open = matches!(route.policy, Policy::Public | Policy::Deny);
     if let Some(candidates) = gate.candidates(Some(route), head).ok().filter(|_| !is_open) {
         steps.push((Step::Tenant, tenant_step(candidates, token)));
         steps.push((Step::Credential, "one credential, a bearer".into()));
         steps.extend(Check::ALL.map(|(check, says)| (Step::Token(check), says.to_owned())));
-        steps.push((
-            Step::Revocation,
-            "nothing known here revokes it; a running Vestibule may know more".into(),
-        ));
+        steps.push((Step::Revocation, "nothing known here revokes it; a running Vestibule may know more".into()));
         if matches!(&route.policy, Policy::Require(roles) if !roles.is_empty()) {
             steps.push((Step::Roles, "it brings a role the route asks for".into()));
         }
@@ -114,20 +95,14 @@ fn allowed(permit: &Permit) -> String {
         Caller::Nobody { .. } => "allowed, without identity".into(),
         Caller::Known(proof) => {
             let identity = proof.identity();
-            format!(
-                "allowed as {:?} of {}, roles {:?}",
-                identity.user, identity.tenant, identity.roles
-            )
+            format!("allowed as {:?} of {}, roles {:?}", identity.user, identity.tenant, identity.roles)
         }
     }
 }
 
 fn tenant_step(candidates: &Candidates, token: &str) -> String {
     let parts = Parts::decode(token);
-    let claimed = parts
-        .as_ref()
-        .ok()
-        .and_then(|parts| candidates.claimed(&parts.read().ok()?).cloned());
+    let claimed = parts.as_ref().ok().and_then(|parts| candidates.claimed(&parts.read().ok()?).cloned());
     match candidates.sole().cloned().or(claimed) {
         Some(tenant) => format!("tenant {}", tenant.id),
         None => "several tenants serve this host and the token names none of them".into(),
@@ -186,12 +161,7 @@ fn remedy(reason: &Reason) -> &'static str {
 }
 
 fn likely_host(config: &Config) -> String {
-    let of_route = config
-        .routes
-        .iter()
-        .find_map(|route| route.pattern.host.as_deref().filter(|host| !host.starts_with('*')));
-    of_route
-        .or_else(|| config.tenants.a_host())
-        .unwrap_or("localhost")
-        .to_owned()
+    let of_route =
+        config.routes.iter().find_map(|route| route.pattern.host.as_deref().filter(|host| !host.starts_with('*')));
+    of_route.or_else(|| config.tenants.a_host()).unwrap_or("localhost").to_owned()
 }

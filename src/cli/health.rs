@@ -22,19 +22,13 @@ pub fn ask(listen: &Listen) -> Result<ExitCode, String> {
         println!("alive");
         return Ok(ExitCode::SUCCESS);
     }
-    Err(format!(
-        "{address} answers {:?}",
-        answer.lines().next().unwrap_or_default()
-    ))
+    Err(format!("{address} answers {:?}", answer.lines().next().unwrap_or_default()))
 }
 
 fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;
     Ok(answer)

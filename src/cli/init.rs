@@ -17,9 +17,7 @@ const SECRETS: [&str; 2] = ["vestibule-session.key", "vestibule-ten_acme.key"];
 pub fn init(folder: &Path) -> Result<ExitCode, String> {
     let names = || SECRETS.into_iter().chain(["proxy.toml"]);
     if let Some(there) = names().find(|name| folder.join(name).exists()) {
-        return Err(format!(
-            "{there} is there already and is not overwritten; use another folder, or move it away"
-        ));
+        return Err(format!("{there} is there already and is not overwritten; use another folder, or move it away"));
     }
     for name in names() {
         let (mode, text) = match name {
@@ -36,10 +34,5 @@ pub fn init(folder: &Path) -> Result<ExitCode, String> {
 }
 
 fn write_new(path: &Path, mode: u32, text: &[u8]) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?
-        .write_all(text)
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(text)
 }

@@ -30,13 +30,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// What to log, as RUST_LOG spells it: error, warn, info, debug, trace
-    #[arg(
-        long,
-        global = true,
-        env = "RUST_LOG",
-        default_value = "info",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", hide_env_values = true)]
     log: String,
 }
 
@@ -125,20 +119,10 @@ pub fn main() -> ExitCode {
             println!("{}", *secret::generate());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Token {
-            tenant,
-            user,
-            roles,
-            ttl,
-            config,
-        } => load(&config.file).and_then(|config| token(&config, &tenant, &user, &roles, ttl)),
-        Command::Explain {
-            host,
-            path,
-            method,
-            token_file,
-            config,
-        } => load(&config.file).and_then(|config| {
+        Command::Token { tenant, user, roles, ttl, config } => {
+            load(&config.file).and_then(|config| token(&config, &tenant, &user, &roles, ttl))
+        }
+        Command::Explain { host, path, method, token_file, config } => load(&config.file).and_then(|config| {
             let token = read_token(token_file.as_deref())?;
             explain::explain(&config, host.as_deref(), &path, &method, &token, Clock::system().now())
         }),
@@ -178,10 +162,7 @@ fn in_runtime<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Fai
     if threads > 0 {
         builder.worker_threads(threads);
     }
-    let runtime = builder
-        .enable_all()
-        .build()
-        .map_err(|e| format!("no threads to run on: {e}"))?;
+    let runtime = builder.enable_all().build().map_err(|e| format!("no threads to run on: {e}"))?;
     let done = runtime.block_on(work);
     // What is left are idle connections.
     runtime.shutdown_background();
@@ -190,9 +171,7 @@ fn in_runtime<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Fai
 
 fn demo(port: u16, filter: &str) -> Result<ExitCode, Failure> {
     log::start(filter, LogFormat::Text)?;
-    in_runtime(0, demo::run(port))?
-        .map(|()| ExitCode::SUCCESS)
-        .map_err(|e| e.to_string())
+    in_runtime(0, demo::run(port))?.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
 }
 
 fn check(file: &Path) -> Result<ExitCode, Failure> {
@@ -208,10 +187,7 @@ fn token(
     roles: &[String],
     ttl: std::time::Duration,
 ) -> Result<ExitCode, Failure> {
-    let found = config
-        .tenants
-        .alone(&TenantId::new(tenant))
-        .and_then(|candidates| candidates.sole());
+    let found = config.tenants.alone(&TenantId::new(tenant)).and_then(|candidates| candidates.sole());
     let tenant: &Arc<_> = found.ok_or_else(|| {
         let all: Vec<&str> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
         format!("there is no tenant {tenant:?}; use one of {}", all.join(", "))
@@ -225,9 +201,7 @@ fn read_token(file: Option<&Path>) -> Result<String, Failure> {
         Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?,
         None => {
             let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|e| format!("standard input cannot be read: {e}"))?;
+            std::io::stdin().read_to_string(&mut text).map_err(|e| format!("standard input cannot be read: {e}"))?;
             text
         }
     };

@@ -19,20 +19,13 @@ pub fn sign(tenant: &Tenant, user: &str, roles: &[String], ttl: Duration, now: U
         Some(claim) => put(&mut claims, claim, json!(roles)),
         None if roles.is_empty() => {}
         None => {
-            return Err(format!(
-                "tokens of {} have no roles; leave --role out, or map claims.roles",
-                tenant.id
-            ));
+            return Err(format!("tokens of {} have no roles; leave --role out, or map claims.roles", tenant.id));
         }
     }
     claims.insert("iat".into(), json!(now.0));
     claims.insert("exp".into(), json!(now.plus(ttl).0));
     let texts = [("aud", &rules.audience), ("iss", &rules.issuer)];
-    claims.extend(
-        texts
-            .into_iter()
-            .filter_map(|(claim, text)| Some((claim.to_owned(), json!(text.as_ref()?)))),
-    );
+    claims.extend(texts.into_iter().filter_map(|(claim, text)| Some((claim.to_owned(), json!(text.as_ref()?)))));
     let keys = rules.keys.0.iter().filter(|key| key.is_valid(now));
     let (key, secret) = keys
         .filter_map(|key| match &key.material {
@@ -40,12 +33,7 @@ pub fn sign(tenant: &Tenant, user: &str, roles: &[String], ttl: Duration, now: U
             Material::Public(_) => None,
         })
         .next()
-        .ok_or_else(|| {
-            format!(
-                "{} has no shared key in force; sign with its private key elsewhere",
-                tenant.id
-            )
-        })?;
+        .ok_or_else(|| format!("{} has no shared key in force; sign with its private key elsewhere", tenant.id))?;
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some(key.id.clone());
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret.expose())).map_err(|e| e.to_string())

@@ -45,23 +45,13 @@ impl Default for IdentityHeaders {
 impl IdentityHeaders {
     /// The six of them.
     pub fn all(&self) -> [&HeaderName; 6] {
-        [
-            &self.user,
-            &self.tenant,
-            &self.roles,
-            &self.email,
-            &self.name,
-            &self.plan,
-        ]
+        [&self.user, &self.tenant, &self.roles, &self.email, &self.name, &self.plan]
     }
 }
 
 /// A header's name as an app may read it: CGI, WSGI and PHP do not tell `-`, `_`, `.` and case apart.
 pub fn folded(name: &str) -> String {
-    name.chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Reads `[identity]`.
@@ -99,12 +89,8 @@ pub fn identity(root: &Section<'_>) -> IdentityHeaders {
         ("quoted-printable", Encoding::QuotedPrintable),
     ];
     headers.encoding = section.choice("encoding", &encodings).unwrap_or(Encoding::Percent);
-    headers.strip = section
-        .texts("strip")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|text| header_name(&section, text))
-        .collect();
+    headers.strip =
+        section.texts("strip").unwrap_or_default().into_iter().filter_map(|text| header_name(&section, text)).collect();
     headers
 }
 
@@ -133,23 +119,14 @@ const TAKEN: [&str; 18] = [
 fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<HeaderName> {
     let fold = folded(text.value);
     if TAKEN.contains(&fold.as_str()) {
-        section.reader.report(
-            text.at,
-            format!(
-                "{:?} has a meaning of its own; choose a name such as X-User-Id",
-                text.value
-            ),
-        );
+        section
+            .reader
+            .report(text.at, format!("{:?} has a meaning of its own; choose a name such as X-User-Id", text.value));
         return None;
     }
-    let name = HeaderName::from_bytes(text.value.as_bytes())
-        .ok()
-        .filter(|_| !fold.is_empty());
+    let name = HeaderName::from_bytes(text.value.as_bytes()).ok().filter(|_| !fold.is_empty());
     if name.is_none() {
-        section.reader.report(
-            text.at,
-            format!("{:?} is no header name; use letters, digits and -", text.value),
-        );
+        section.reader.report(text.at, format!("{:?} is no header name; use letters, digits and -", text.value));
     }
     name
 }

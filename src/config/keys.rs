@@ -44,33 +44,20 @@ pub fn secret(section: &Section<'_>) -> Option<Secret> {
         (Some(name), None) => match (section.reader.env)(name.value) {
             Some(text) => Zeroizing::new(text.into_bytes()),
             None => {
-                section.problem(
-                    "env",
-                    format!(
-                        "environment variable {} is not set; export it, or {SOURCES}",
-                        name.value
-                    ),
-                );
+                section
+                    .problem("env", format!("environment variable {} is not set; export it, or {SOURCES}", name.value));
                 return None;
             }
         },
         (None, Some(path)) => read_file(section, "file", path.value)?,
         _ => {
-            section
-                .reader
-                .report(section.at, format!("{} needs one source; {SOURCES}", section.name));
+            section.reader.report(section.at, format!("{} needs one source; {SOURCES}", section.name));
             return None;
         }
     };
     let key = if section.has("env") { "env" } else { "file" };
     let Some(bytes) = decode(&text, format) else {
-        section.problem(
-            key,
-            format!(
-                "{} does not hold the format it is said to have; check `format`",
-                section.name
-            ),
-        );
+        section.problem(key, format!("{} does not hold the format it is said to have; check `format`", section.name));
         return None;
     };
     if bytes.len() < Secret::LEAST {
@@ -96,12 +83,8 @@ enum Format {
     Hex,
 }
 
-const FORMATS: [(&str, Format); 4] = [
-    ("text", Format::Text),
-    ("base64", Format::Base64),
-    ("base64url", Format::Base64Url),
-    ("hex", Format::Hex),
-];
+const FORMATS: [(&str, Format); 4] =
+    [("text", Format::Text), ("base64", Format::Base64), ("base64url", Format::Base64Url), ("hex", Format::Hex)];
 
 fn decode(text: &[u8], format: Format) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -146,27 +129,13 @@ fn read_file(section: &Section<'_>, key: &'static str, path: &str) -> Option<Zer
 pub fn tenant_keys(tenant: &Section<'_>, owners: &mut Owners) -> KeyRing {
     let sections = tenant.sections("keys");
     if sections.is_empty() {
-        tenant.problem(
-            "keys",
-            format!(
-                "{} has no keys; add keys = [{{ id = \"…\", env = \"NAME\" }}]",
-                tenant.name
-            ),
-        );
+        tenant.problem("keys", format!("{} has no keys; add keys = [{{ id = \"…\", env = \"NAME\" }}]", tenant.name));
     }
     if sections.len() > KeyRing::MOST {
-        tenant.problem(
-            "keys",
-            format!("{} has more than {} keys; remove old ones", tenant.name, KeyRing::MOST),
-        );
+        tenant.problem("keys", format!("{} has more than {} keys; remove old ones", tenant.name, KeyRing::MOST));
     }
     let mut ids = HashSet::new();
-    KeyRing(
-        sections
-            .iter()
-            .filter_map(|section| tenant_key(section, tenant, &mut ids, owners))
-            .collect(),
-    )
+    KeyRing(sections.iter().filter_map(|section| tenant_key(section, tenant, &mut ids, owners)).collect())
 }
 
 fn tenant_key<'r>(
@@ -197,10 +166,7 @@ fn tenant_key<'r>(
     if let (Some(from), Some(end)) = (not_before, not_after)
         && from >= end
     {
-        section.problem(
-            "not_after",
-            format!("{} ends before it starts; swap not_before and not_after", section.name),
-        );
+        section.problem("not_after", format!("{} ends before it starts; swap not_before and not_after", section.name));
     }
     let mut key = key?;
     (key.not_before, key.not_after) = (not_before, not_after);
@@ -215,19 +181,13 @@ fn algorithms() -> Vec<(&'static str, Option<PublicAlgorithm>)> {
 
 fn public_key(section: &Section<'_>, id: &str, algorithm: PublicAlgorithm) -> Option<Key> {
     let Some(path) = section.text("public_key_file") else {
-        section.problem(
-            "algorithm",
-            format!("{} has no public key; add public_key_file = \"….pem\"", section.name),
-        );
+        section.problem("algorithm", format!("{} has no public key; add public_key_file = \"….pem\"", section.name));
         return None;
     };
     let pem = read_file(section, "public_key_file", path.value)?;
     let key = Key::public(id, algorithm, &pem);
     if key.is_none() {
-        section.problem(
-            "public_key_file",
-            format!("{} is not a PEM public key of that algorithm", path.value),
-        );
+        section.problem("public_key_file", format!("{} is not a PEM public key of that algorithm", path.value));
     }
     key
 }
@@ -241,10 +201,7 @@ pub fn key_id<'r>(section: &Section<'r>, ids: &mut HashSet<&'r str>) -> Option<&
         }
         Some(id) => return Some(id.value),
         None if section.has("id") => {}
-        None => section.problem(
-            "id",
-            format!("{} has no id; name the key, as id = \"2026-11\"", section.name),
-        ),
+        None => section.problem("id", format!("{} has no id; name the key, as id = \"2026-11\"", section.name)),
     }
     None
 }

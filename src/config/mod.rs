@@ -79,14 +79,9 @@ impl Config {
         }
         for route in &self.routes {
             let host = route.pattern.host.as_deref().unwrap_or("*");
-            let upstream = route
-                .upstream
-                .and_then(|id| self.upstreams.get(id.0))
-                .map_or("nowhere", |up| up.name.as_str());
-            lines.push(format!(
-                "route {host}{}: {}, to {upstream}",
-                route.pattern.path, route.policy
-            ));
+            let upstream =
+                route.upstream.and_then(|id| self.upstreams.get(id.0)).map_or("nowhere", |up| up.name.as_str());
+            lines.push(format!("route {host}{}: {}, to {upstream}", route.pattern.path, route.policy));
         }
         lines.join("\n")
     }

@@ -58,10 +58,7 @@ impl<'a> Reader<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let what = error.message().replace('\n', ", ");
-            self.report(
-                error.span().map_or(0, |span| span.start),
-                format!("{what}; the file is not TOML here"),
-            );
+            self.report(error.span().map_or(0, |span| span.start), format!("{what}; the file is not TOML here"));
         }
         table
     }
@@ -84,19 +81,11 @@ impl<'a> Reader<'a> {
         let place = |at: usize| {
             let before = self.text.get(..at).unwrap_or(self.text);
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-            (
-                before.matches('\n').count() + 1,
-                before[line_start..].chars().count() + 1,
-            )
+            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
         };
         let problem = |(at, text)| {
             let (line, column) = place(at);
-            Problem {
-                file: self.file.clone(),
-                line,
-                column,
-                text,
-            }
+            Problem { file: self.file.clone(), line, column, text }
         };
         problems.into_iter().map(problem).collect()
     }
@@ -123,31 +112,15 @@ pub struct Section<'r> {
 impl<'r> Section<'r> {
     /// The whole document.
     pub fn root(reader: &'r Reader<'r>, table: &'r Spanned<DeTable<'r>>) -> Self {
-        Self {
-            reader,
-            name: String::new(),
-            table: table.get_ref(),
-            at: 0,
-            known: RefCell::default(),
-        }
+        Self { reader, name: String::new(), table: table.get_ref(), at: 0, known: RefCell::default() }
     }
 
     fn inner(&self, name: String, table: &'r DeTable<'r>, at: usize) -> Self {
-        Self {
-            reader: self.reader,
-            name,
-            table,
-            at,
-            known: RefCell::default(),
-        }
+        Self { reader: self.reader, name, table, at, known: RefCell::default() }
     }
 
     fn path(&self, key: &str) -> String {
-        if self.name.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.name)
-        }
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     fn value(&self, key: &'static str) -> Option<&'r Spanned<DeValue<'r>>> {
@@ -188,11 +161,7 @@ impl<'r> Section<'r> {
 
     /// A duration.
     pub fn duration(&self, key: &'static str) -> Option<std::time::Duration> {
-        self.parsed(
-            key,
-            "a duration; write \"10s\", \"5m\", \"12h\" or \"30d\"",
-            parse_duration,
-        )
+        self.parsed(key, "a duration; write \"10s\", \"5m\", \"12h\" or \"30d\"", parse_duration)
     }
 
     /// A number of bytes.
@@ -202,10 +171,7 @@ impl<'r> Section<'r> {
 
     /// A boolean.
     pub fn flag(&self, key: &'static str) -> Option<bool> {
-        Some(
-            self.read(key, "true or false; write it without quotes", DeValue::as_bool)?
-                .value,
-        )
+        Some(self.read(key, "true or false; write it without quotes", DeValue::as_bool)?.value)
     }
 
     /// A whole number of at least `least`.
@@ -213,9 +179,7 @@ impl<'r> Section<'r> {
         let wanted = format!("a whole number of at least {least}; write it without quotes");
         let read = |value: &DeValue<'_>| {
             let number = value.as_integer()?;
-            u64::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .filter(|number| *number >= least)
+            u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| *number >= least)
         };
         Some(self.read(key, &wanted, read)?.value)
     }
@@ -226,10 +190,7 @@ impl<'r> Section<'r> {
             let text = value.as_datetime()?.to_string();
             text.parse::<Timestamp>().ok().map(|at| UnixTime(at.as_second()))
         };
-        Some(
-            self.read(key, "a date; write 2026-12-01T00:00:00Z, without quotes", read)?
-                .value,
-        )
+        Some(self.read(key, "a date; write 2026-12-01T00:00:00Z, without quotes", read)?.value)
     }
 
     /// One of a closed list of names.
@@ -238,15 +199,8 @@ impl<'r> Section<'r> {
         let found = names.iter().find(|(name, _)| *name == given.value);
         if found.is_none() {
             let all = names.iter().map(|(name, _)| *name);
-            self.reader.report(
-                given.at,
-                format!(
-                    "{} is not {:?}{}",
-                    self.path(key),
-                    given.value,
-                    instead(given.value, all)
-                ),
-            );
+            self.reader
+                .report(given.at, format!("{} is not {:?}{}", self.path(key), given.value, instead(given.value, all)));
         }
         found.map(|(_, value)| *value)
     }
@@ -259,10 +213,9 @@ impl<'r> Section<'r> {
             let at = item.span().start;
             match item.get_ref().as_str() {
                 Some(value) => texts.push(Placed { value, at }),
-                None => self.reader.report(
-                    at,
-                    format!("an item of {} is not a string; put it in quotes", self.path(key)),
-                ),
+                None => {
+                    self.reader.report(at, format!("an item of {} is not a string; put it in quotes", self.path(key)))
+                }
             }
         }
         Some(texts)
@@ -284,10 +237,7 @@ impl<'r> Section<'r> {
             let at = item.span().start;
             match item.get_ref().as_table() {
                 Some(table) => sections.push(self.inner(format!("{}[{number}]", self.path(key)), table, at)),
-                None => self.reader.report(
-                    at,
-                    format!("an item of {} is not a table; write {{ … }}", self.path(key)),
-                ),
+                None => self.reader.report(at, format!("an item of {} is not a table; write {{ … }}", self.path(key))),
             }
         }
         sections
@@ -295,11 +245,7 @@ impl<'r> Section<'r> {
 
     /// A table of tables with names of the operator's choosing.
     pub fn named(&self, key: &'static str) -> Vec<(Placed<&'r str>, Section<'r>)> {
-        let Some(tables) = self.read(
-            key,
-            "a table of tables; name each, as [upstreams.app]",
-            DeValue::as_table,
-        ) else {
+        let Some(tables) = self.read(key, "a table of tables; name each, as [upstreams.app]", DeValue::as_table) else {
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -308,22 +254,11 @@ impl<'r> Section<'r> {
             match item.get_ref().as_table() {
                 Some(table) => {
                     let section = self.inner(format!("{}.{}", self.path(key), name.get_ref()), table, at);
-                    sections.push((
-                        Placed {
-                            value: name.get_ref().as_ref(),
-                            at,
-                        },
-                        section,
-                    ));
+                    sections.push((Placed { value: name.get_ref().as_ref(), at }, section));
                 }
-                None => self.reader.report(
-                    at,
-                    format!(
-                        "{0}.{1} is not a table; write [{0}.{1}]",
-                        self.path(key),
-                        name.get_ref()
-                    ),
-                ),
+                None => self
+                    .reader
+                    .report(at, format!("{0}.{1} is not a table; write [{0}.{1}]", self.path(key), name.get_ref())),
             }
         }
         sections
@@ -331,9 +266,7 @@ impl<'r> Section<'r> {
 
     /// Whether a key holds that very string.
     pub fn is_text(&self, key: &str, text: &str) -> bool {
-        self.table
-            .get(key)
-            .is_some_and(|value| value.get_ref().as_str() == Some(text))
+        self.table.get(key).is_some_and(|value| value.get_ref().as_str() == Some(text))
     }
 
     /// Whether a key is there.
@@ -356,10 +289,8 @@ impl Drop for Section<'_> {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
                 let at = key.span().start;
-                self.reader.report(
-                    at,
-                    format!("{} is no key{}", self.path(name), instead(name, known.iter().copied())),
-                );
+                self.reader
+                    .report(at, format!("{} is no key{}", self.path(name), instead(name, known.iter().copied())));
             }
         }
     }

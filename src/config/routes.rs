@@ -17,22 +17,14 @@ use crate::{
 pub fn routes(root: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Vec<Arc<Route>> {
     let sections = root.sections("routes");
     if sections.is_empty() {
-        root.problem(
-            "routes",
-            "there is no route; add [[routes]] path = \"/\" upstream = \"…\"",
-        );
+        root.problem("routes", "there is no route; add [[routes]] path = \"/\" upstream = \"…\"");
     }
     let mut routes: Vec<Arc<Route>> = Vec::new();
     let mut places: std::collections::HashMap<(Option<String>, String), Vec<usize>> = std::collections::HashMap::new();
     for section in &sections {
         let route = route(section, tenants, upstreams);
-        let same_place = places
-            .entry((route.pattern.host.clone(), route.pattern.path.clone()))
-            .or_default();
-        if same_place
-            .iter()
-            .any(|other| routes[*other].pattern.collides(&route.pattern))
-        {
+        let same_place = places.entry((route.pattern.host.clone(), route.pattern.path.clone())).or_default();
+        if same_place.iter().any(|other| routes[*other].pattern.collides(&route.pattern)) {
             let host = route.pattern.host.as_deref().unwrap_or("any host");
             section.problem(
                 "path",
@@ -49,24 +41,15 @@ pub fn routes(root: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Ve
 }
 
 fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Route {
-    let pattern = Pattern {
-        host: host(section),
-        path: path(section),
-        methods: methods(section),
-    };
+    let pattern = Pattern { host: host(section), path: path(section), methods: methods(section) };
     let policy = policy(section);
     let tenant = section.text("tenant").and_then(|id| {
         let found = tenants.alone(&TenantId::new(id.value)).cloned();
         if found.is_none() {
             let all: Vec<_> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
-            section.reader.report(
-                id.at,
-                format!(
-                    "there is no tenant {:?}{}",
-                    id.value,
-                    instead(id.value, all.into_iter())
-                ),
-            );
+            section
+                .reader
+                .report(id.at, format!("there is no tenant {:?}{}", id.value, instead(id.value, all.into_iter())));
         }
         found
     });
@@ -79,26 +62,15 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
     }
     let handoff_param = param(section, "handoff_param");
     if handoff_param.is_some() && policy == Policy::Deny {
-        section.problem(
-            "handoff_param",
-            "a route that denies has no handoff; remove handoff_param",
-        );
+        section.problem("handoff_param", "a route that denies has no handoff; remove handoff_param");
     }
     Route {
         tenant,
         upstream: upstream(section, &policy, upstreams),
         handoff_param,
         bearer_param: param(section, "bearer_param"),
-        bearer: if section.flag("forward_token") == Some(true) {
-            Bearer::Forwarded
-        } else {
-            Bearer::Removed
-        },
-        refusals: if section.flag("report_only") == Some(true) {
-            Refusals::Reported
-        } else {
-            Refusals::Enforced
-        },
+        bearer: if section.flag("forward_token") == Some(true) { Bearer::Forwarded } else { Bearer::Removed },
+        refusals: if section.flag("report_only") == Some(true) { Refusals::Reported } else { Refusals::Enforced },
         max_body: section.size("max_body"),
         response_timeout: section.duration("response_timeout"),
         pattern,
@@ -107,14 +79,9 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
 }
 
 fn policy(section: &Section<'_>) -> Policy {
-    let roles = section
-        .texts("roles")
-        .map(|roles| roles.iter().map(|role| role.value.to_owned()).collect::<Vec<_>>());
+    let roles = section.texts("roles").map(|roles| roles.iter().map(|role| role.value.to_owned()).collect::<Vec<_>>());
     if roles.as_ref().is_some_and(Vec::is_empty) {
-        section.problem(
-            "roles",
-            "an empty list of roles says nothing; remove it, or name a role",
-        );
+        section.problem("roles", "an empty list of roles says nothing; remove it, or name a role");
     }
     let names = [
         ("required", Policy::Require as fn(Vec<String>) -> Policy),
@@ -128,10 +95,7 @@ fn policy(section: &Section<'_>) -> Policy {
         None => Policy::Require(roles.clone().unwrap_or_default()),
     };
     if roles.is_some() && !matches!(policy, Policy::Require(_)) && section.reader.is_clean() {
-        section.problem(
-            "roles",
-            "roles need auth = \"required\"; on any other route nobody has to be anyone",
-        );
+        section.problem("roles", "roles need auth = \"required\"; on any other route nobody has to be anyone");
     }
     policy
 }
@@ -142,10 +106,7 @@ fn host(section: &Section<'_>) -> Option<String> {
     match Host::parse(name) {
         Some(parsed) if parsed.port.is_none() => Some(host.value.to_ascii_lowercase()),
         _ => {
-            let what = format!(
-                "{:?} is no host; write \"support.acme.example\" or \"*.acme.example\"",
-                host.value
-            );
+            let what = format!("{:?} is no host; write \"support.acme.example\" or \"*.acme.example\"", host.value);
             section.reader.report(host.at, what);
             None
         }
@@ -171,9 +132,7 @@ fn path(section: &Section<'_>) -> String {
             format!("{text:?} is no path; write it decoded, from \"/\", without query, \"//\" or dots"),
         );
     } else if is_own(text) {
-        section
-            .reader
-            .report(path.at, "/_auth is Vestibule's own and never proxied; remove the route");
+        section.reader.report(path.at, "/_auth is Vestibule's own and never proxied; remove the route");
     }
     text.to_owned()
 }
@@ -183,9 +142,7 @@ fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
     for text in section.texts("methods")? {
         match Method::from_bytes(text.value.as_bytes()) {
             Ok(method) if text.value.bytes().all(|b| b.is_ascii_uppercase()) => methods.push(method),
-            _ => section
-                .reader
-                .report(text.at, format!("{:?} is no method; write \"GET\"", text.value)),
+            _ => section.reader.report(text.at, format!("{:?} is no method; write \"GET\"", text.value)),
         }
     }
     Some(methods)
@@ -194,10 +151,7 @@ fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
 fn param(section: &Section<'_>, key: &'static str) -> Option<String> {
     let name = section.text(key)?;
     if name.value.is_empty() {
-        section.problem(
-            key,
-            format!("{}.{key} is empty; remove it, or name the parameter", section.name),
-        );
+        section.problem(key, format!("{}.{key} is empty; remove it, or name the parameter", section.name));
     }
     Some(name.value.to_owned())
 }
@@ -219,10 +173,7 @@ fn upstream(section: &Section<'_>, policy: &Policy, upstreams: &[String]) -> Opt
         }
         None => {
             if *policy != Policy::Deny && !section.has("upstream") {
-                section.problem(
-                    "upstream",
-                    format!("{} has no upstream; add upstream = \"…\"", section.name),
-                );
+                section.problem("upstream", format!("{} has no upstream; add upstream = \"…\"", section.name));
             }
             None
         }
@@ -231,9 +182,7 @@ fn upstream(section: &Section<'_>, policy: &Policy, upstreams: &[String]) -> Opt
 
 /// Reads `[exchange]`. A productlane tenant brings the path its widgets open, unless other paths are named.
 pub fn exchange(root: &Section<'_>, tenants: &Tenants) -> ExchangeNames {
-    let vendors = tenants
-        .iter()
-        .filter_map(|tenant| tenant.exchange.vendor_path.map(str::to_owned));
+    let vendors = tenants.iter().filter_map(|tenant| tenant.exchange.vendor_path.map(str::to_owned));
     let mut names = ExchangeNames {
         paths: vendors.take(1).collect(),
         token_params: vec!["token".into(), "jwt".into()],
@@ -250,31 +199,17 @@ pub fn exchange(root: &Section<'_>, tenants: &Tenants) -> ExchangeNames {
     list("token_params", &mut names.token_params);
     list("return_params", &mut names.return_params);
     if names.token_params.is_empty() {
-        section.problem(
-            "token_params",
-            "exchange.token_params is empty; name a parameter, or remove it",
-        );
+        section.problem("token_params", "exchange.token_params is empty; name a parameter, or remove it");
     }
-    if let Some(both) = names
-        .token_params
-        .iter()
-        .find(|name| names.return_params.contains(name))
-    {
-        section.problem(
-            "return_params",
-            format!("{both:?} is a token and a return parameter; rename one"),
-        );
+    if let Some(both) = names.token_params.iter().find(|name| names.return_params.contains(name)) {
+        section.problem("return_params", format!("{both:?} is a token and a return parameter; rename one"));
     }
     if let Some(paths) = section.texts("paths") {
         names.paths = paths.iter().map(|path| path.value.to_owned()).collect();
-        for path in paths
-            .iter()
-            .filter(|path| !path.value.starts_with('/') || path.value.contains(['?', '#', '%', ';']))
+        for path in
+            paths.iter().filter(|path| !path.value.starts_with('/') || path.value.contains(['?', '#', '%', ';']))
         {
-            section.reader.report(
-                path.at,
-                format!("{:?} is no path; write \"/api/portal/sso\"", path.value),
-            );
+            section.reader.report(path.at, format!("{:?} is no path; write \"/api/portal/sso\"", path.value));
         }
     }
     names

@@ -84,9 +84,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
         return listen;
     };
     let address = |text: &str| text.parse::<SocketAddr>().ok();
-    listen.address = section
-        .parsed("address", "an address; write \"0.0.0.0:8080\"", address)
-        .unwrap_or(listen.address);
+    listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
     listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
     if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
         section.problem(
@@ -99,24 +97,16 @@ pub fn listen(root: &Section<'_>) -> Listen {
     }
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
     for net in section.texts("trusted_proxies").unwrap_or_default() {
-        match net
-            .value
-            .parse::<IpNet>()
-            .or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from))
-        {
+        match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
             Ok(net) => listen.trusted_proxies.push(net),
-            Err(_) => section
-                .reader
-                .report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
+            Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
         }
     }
     listen.idle_timeout = section.duration("idle_timeout").unwrap_or(listen.idle_timeout);
     if listen.idle_timeout.as_secs() == 0 {
         section.problem("idle_timeout", "listen.idle_timeout is under a second; write \"60s\"");
     }
-    listen.max_header_bytes = section
-        .size("max_header_bytes")
-        .map_or(listen.max_header_bytes, to_usize);
+    listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
     listen
 }
@@ -128,10 +118,7 @@ pub fn ledger(root: &Section<'_>) -> LedgerChoice {
             section.not_yet(key);
         }
         if section.flag("memory") != Some(true) {
-            section.problem(
-                "memory",
-                "the ledger in memory is the only one yet; write memory = true",
-            );
+            section.problem("memory", "the ledger in memory is the only one yet; write memory = true");
         }
         most = section.whole("max_entries", 1).map_or(most, to_usize);
     }
@@ -143,18 +130,12 @@ pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
     let failures = section.section("failures")?;
     let (count, per) = (failures.whole("count", 1), failures.duration("per"));
     if count.is_none() && !failures.has("count") || per.is_none() && !failures.has("per") {
-        section.problem(
-            "failures",
-            "limits.failures needs both; write { count = 30, per = \"1m\" }",
-        );
+        section.problem("failures", "limits.failures needs both; write { count = 30, per = \"1m\" }");
     }
     if per.is_some_and(|per| per.as_secs() == 0) {
         failures.problem("per", "limits.failures.per is under a second; write \"1m\"");
     }
-    Some(FailureRule {
-        count: u32::try_from(count?).unwrap_or(u32::MAX),
-        per: per?,
-    })
+    Some(FailureRule { count: u32::try_from(count?).unwrap_or(u32::MAX), per: per? })
 }
 
 pub fn log(root: &Section<'_>) -> LogFormat {
@@ -162,9 +143,7 @@ pub fn log(root: &Section<'_>) -> LogFormat {
         return LogFormat::Text;
     };
     section.not_yet("otlp");
-    section
-        .choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
-        .unwrap_or(LogFormat::Text)
+    section.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or(LogFormat::Text)
 }
 
 /// The upstreams, and their names in the same order, those that are wrong included.
@@ -178,47 +157,25 @@ pub fn upstreams(root: &Section<'_>) -> (Vec<Upstream>, Vec<String>) {
 }
 
 fn upstream(name: &str, section: &Section<'_>) -> Upstream {
-    let servers: Vec<ServerAddress> = section
-        .texts("servers")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|text| server(section, text))
-        .collect();
+    let servers: Vec<ServerAddress> =
+        section.texts("servers").unwrap_or_default().into_iter().filter_map(|text| server(section, text)).collect();
     if servers.is_empty() {
-        section.problem(
-            "servers",
-            format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name),
-        );
+        section.problem("servers", format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name));
     }
     if servers.len() > MOST_SERVERS {
         section.problem(
             "servers",
-            format!(
-                "{} has more than {MOST_SERVERS} servers; put a balancer between",
-                section.name
-            ),
+            format!("{} has more than {MOST_SERVERS} servers; put a balancer between", section.name),
         );
     }
     for key in ["tls", "health", "session_cookies"] {
         section.not_yet(key);
     }
-    let host = section
-        .text("host")
-        .map(|host| host.value)
-        .filter(|host| *host != "preserve");
+    let host = section.text("host").map(|host| host.value).filter(|host| *host != "preserve");
     if host.is_some_and(|host| crate::head::Host::parse(host).is_none()) {
-        section.problem(
-            "host",
-            format!(
-                "{}.host is no host; write \"preserve\" or the Host to send",
-                section.name
-            ),
-        );
+        section.problem("host", format!("{}.host is no host; write \"preserve\" or the Host to send", section.name));
     }
-    let balance = [
-        ("round_robin", Balance::RoundRobin),
-        ("least_requests", Balance::LeastRequests),
-    ];
+    let balance = [("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
     Upstream {
         name: name.to_owned(),
         balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
@@ -231,10 +188,7 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
 
 fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
     let wrong = || {
-        let what = format!(
-            "{:?} is no server; write \"127.0.0.1:3000\", \"name:3000\" or \"unix:/path\"",
-            text.value
-        );
+        let what = format!("{:?} is no server; write \"127.0.0.1:3000\", \"name:3000\" or \"unix:/path\"", text.value);
         section.reader.report(text.at, what);
     };
     if let Some(path) = text.value.strip_prefix("unix:") {

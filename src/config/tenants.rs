@@ -39,10 +39,7 @@ pub fn session(root: &Section<'_>) -> Session {
         keys: Vec::new(),
         has_keys: false,
         cookie: "__Host-vestibule".into(),
-        lifetime: Lifetime {
-            absolute: 12 * HOUR,
-            idle: None,
-        },
+        lifetime: Lifetime { absolute: 12 * HOUR, idle: None },
         transport: Transport::Secure,
         owners: Owners::default(),
     };
@@ -77,15 +74,12 @@ pub fn session(root: &Section<'_>) -> Session {
 /// Cookie names are tokens (RFC 6265 section 4.1.1), and the prefixes demand `Secure` (RFC 6265bis section 4.1.3).
 fn check_cookie(section: &Section<'_>, cookie: Placed<&str>, transport: Transport) {
     let name = cookie.value.replace("{tenant}", "t");
-    let is_token = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    let is_token =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
     if !is_token {
-        section.reader.report(
-            cookie.at,
-            "session.cookie is not a cookie name; use letters, digits, - and _, and {tenant}",
-        );
+        section
+            .reader
+            .report(cookie.at, "session.cookie is not a cookie name; use letters, digits, - and _, and {tenant}");
     }
     let lower = name.to_ascii_lowercase();
     if transport == Transport::Plain && (lower.starts_with("__host-") || lower.starts_with("__secure-")) {
@@ -104,13 +98,9 @@ pub fn tenants(root: &Section<'_>, session: &mut Session) -> Tenants {
             !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         if !is_id(name.value) {
-            section.reader.report(
-                name.at,
-                format!(
-                    "tenant {:?} is no id; use up to 64 letters, digits, _ and -",
-                    name.value
-                ),
-            );
+            section
+                .reader
+                .report(name.at, format!("tenant {:?} is no id; use up to 64 letters, digits, _ and -", name.value));
         }
         tenants.push(tenant(&section, TenantId::new(name.value), session));
     }
@@ -147,33 +137,19 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
                 idle: session.lifetime.idle,
             },
             cookie: CookieRules {
-                name: dialect
-                    .cookie()
-                    .unwrap_or(&session.cookie)
-                    .replace("{tenant}", id.as_str()),
+                name: dialect.cookie().unwrap_or(&session.cookie).replace("{tenant}", id.as_str()),
                 transport: session.transport,
             },
         },
         exchange: ExchangeRules {
-            uses: if section.flag("single_use") == Some(false) {
-                Uses::Many
-            } else {
-                Uses::Once
-            },
+            uses: if section.flag("single_use") == Some(false) { Uses::Many } else { Uses::Once },
             handoff: section
-                .choice(
-                    "handoff",
-                    &[("redirect", Handoff::Redirect), ("confirm", Handoff::Confirm)],
-                )
+                .choice("handoff", &[("redirect", Handoff::Redirect), ("confirm", Handoff::Confirm)])
                 .unwrap_or(Handoff::Redirect),
             on_switch: section
                 .choice(
                     "on_switch",
-                    &[
-                        ("confirm", OnSwitch::Confirm),
-                        ("replace", OnSwitch::Replace),
-                        ("reject", OnSwitch::Reject),
-                    ],
+                    &[("confirm", OnSwitch::Confirm), ("replace", OnSwitch::Replace), ("reject", OnSwitch::Reject)],
                 )
                 .unwrap_or(OnSwitch::Confirm),
             vendor_path: dialect.exchange_path(),
@@ -189,14 +165,9 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
 fn token_rules(section: &Section<'_>, id: &TenantId, dialect: Dialect, owners: &mut Owners) -> TokenRules {
     let leeway = section.duration("leeway").unwrap_or(Duration::from_secs(30));
     if leeway > Duration::from_secs(60) {
-        section.problem(
-            "leeway",
-            format!("{}.leeway is over 60s; set the clocks by NTP instead", section.name),
-        );
+        section.problem("leeway", format!("{}.leeway is over 60s; set the clocks by NTP instead", section.name));
     }
-    let max_lifetime = section
-        .duration("max_token_lifetime")
-        .unwrap_or(dialect.max_token_lifetime());
+    let max_lifetime = section.duration("max_token_lifetime").unwrap_or(dialect.max_token_lifetime());
     if max_lifetime.is_zero() {
         section.problem(
             "max_token_lifetime",
@@ -237,27 +208,19 @@ fn claims(section: &Section<'_>, dialect: Dialect) -> ClaimNames {
     if claims.user.is_empty() && section.is_text("dialect", "custom") {
         section.problem(
             "claims",
-            format!(
-                "{} does not say which claim is the user; add claims = {{ user = \"sub\" }}",
-                section.name
-            ),
+            format!("{} does not say which claim is the user; add claims = {{ user = \"sub\" }}", section.name),
         );
     }
     claims
 }
 
 fn ceiling(section: &Section<'_>) -> Ceiling {
-    let allowed = section
-        .texts("allow_roles")
-        .map(|roles| roles.iter().map(|role| role.value.to_owned()).collect());
+    let allowed = section.texts("allow_roles").map(|roles| roles.iter().map(|role| role.value.to_owned()).collect());
     let rejects = section.choice("on_excess_role", &[("drop", false), ("reject", true)]);
     match allowed {
         None => {
             if rejects.is_some() {
-                section.problem(
-                    "on_excess_role",
-                    "on_excess_role says nothing without allow_roles; add it",
-                );
+                section.problem("on_excess_role", "on_excess_role says nothing without allow_roles; add it");
             }
             Ceiling::Open
         }
@@ -271,10 +234,9 @@ fn hosts(section: &Section<'_>) -> Vec<String> {
     for host in section.texts("hosts").unwrap_or_default() {
         match Host::parse(host.value) {
             Some(parsed) if parsed.port.is_none() => hosts.push(parsed.name.into_owned()),
-            _ => section.reader.report(
-                host.at,
-                format!("{:?} is no host; write it without scheme and port", host.value),
-            ),
+            _ => {
+                section.reader.report(host.at, format!("{:?} is no host; write it without scheme and port", host.value))
+            }
         }
     }
     hosts
@@ -283,25 +245,18 @@ fn hosts(section: &Section<'_>) -> Vec<String> {
 fn origins(section: &Section<'_>) -> HashSet<String> {
     let mut origins = HashSet::new();
     for given in section.texts("origins").unwrap_or_default() {
-        let origin = Url::parse(given.value)
-            .ok()
-            .map(|url| url.origin().ascii_serialization());
+        let origin = Url::parse(given.value).ok().map(|url| url.origin().ascii_serialization());
         match origin {
             Some(origin) if origin == given.value.to_ascii_lowercase() => {
                 origins.insert(origin);
             }
             Some(origin) if origin != "null" => section.reader.report(
                 given.at,
-                format!(
-                    "{:?} is no origin{}",
-                    given.value,
-                    instead(given.value, std::iter::once(origin.as_str()))
-                ),
+                format!("{:?} is no origin{}", given.value, instead(given.value, std::iter::once(origin.as_str()))),
             ),
-            _ => section.reader.report(
-                given.at,
-                format!("{:?} is no origin; write https://app.acme.example", given.value),
-            ),
+            _ => section
+                .reader
+                .report(given.at, format!("{:?} is no origin; write https://app.acme.example", given.value)),
         }
     }
     origins
@@ -309,8 +264,6 @@ fn origins(section: &Section<'_>) -> HashSet<String> {
 
 fn url(section: &Section<'_>, key: &'static str) -> Option<Url> {
     section.parsed(key, "an absolute URL; write https://app.acme.example/…", |text| {
-        Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
     })
 }

@@ -43,14 +43,7 @@ struct Caller {
     roles: Vec<String>,
 }
 
-const IDENTITY: [&str; 6] = [
-    "X-User-Id",
-    "X-Tenant",
-    "X-Roles",
-    "X-User-Email",
-    "X-User-Name",
-    "X-Plan",
-];
+const IDENTITY: [&str; 6] = ["X-User-Id", "X-Tenant", "X-Roles", "X-User-Email", "X-User-Name", "X-Plan"];
 
 #[async_trait]
 impl ServeHttp for Helpdesk {
@@ -71,11 +64,9 @@ impl ServeHttp for Helpdesk {
                 "text/css; charset=utf-8",
                 concat!(include_str!("pages/base.css"), include_str!("pages/helpdesk.css")),
             ),
-            (Method::GET | Method::HEAD, "/public/helpdesk.js") => web::answer(
-                StatusCode::OK,
-                "text/javascript; charset=utf-8",
-                include_str!("pages/helpdesk.js"),
-            ),
+            (Method::GET | Method::HEAD, "/public/helpdesk.js") => {
+                web::answer(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("pages/helpdesk.js"))
+            }
             _ => web::not_found(),
         }
     }
@@ -124,11 +115,7 @@ fn identity(headers: &HeaderMap) -> Vec<Received> {
         let fold = folded(spelling);
         let all = headers.iter().filter(|(name, _)| folded(name.as_str()) == fold);
         rows.extend(all.map(|(name, value)| Received {
-            name: if name.as_str().eq_ignore_ascii_case(spelling) {
-                spelling.to_owned()
-            } else {
-                name.to_string()
-            },
+            name: if name.as_str().eq_ignore_ascii_case(spelling) { spelling.to_owned() } else { name.to_string() },
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
         }));
     }
@@ -141,11 +128,7 @@ fn caller(headers: &HeaderMap) -> Option<Caller> {
     let roles = text(headers, "x-roles").unwrap_or_default();
     Some(Caller {
         name: text(headers, "x-user-name").map_or_else(|| id.clone(), decoded),
-        roles: roles
-            .split(',')
-            .filter(|role| !role.is_empty())
-            .map(|role| decoded(role.to_owned()))
-            .collect(),
+        roles: roles.split(',').filter(|role| !role.is_empty()).map(|role| decoded(role.to_owned())).collect(),
         id,
     })
 }
@@ -162,20 +145,9 @@ mod tests {
 
     #[test]
     fn pages_escape_what_headers_and_tickets_say() {
-        let desk = Helpdesk {
-            places: Places::sample(),
-            tickets: Tickets::invented(),
-            configuration: "".into(),
-        };
+        let desk = Helpdesk { places: Places::sample(), tickets: Tickets::invented(), configuration: "".into() };
         let mut headers = HeaderMap::new();
-        for name in [
-            "x-user-id",
-            "x-user-name",
-            "x_user_id",
-            "x-roles",
-            "cookie",
-            "x-request-id",
-        ] {
+        for name in ["x-user-id", "x-user-name", "x_user_id", "x-roles", "cookie", "x-request-id"] {
             headers.insert(name, HeaderValue::from_static("<script>x"));
         }
         desk.tickets.add("<script>x", "<script>y", "<script>z");

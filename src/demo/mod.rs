@@ -73,11 +73,7 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
     let (ended, until_end) = watch::channel(false);
     let apps = [
         server::serve(
-            HttpServer::new_app(Shop {
-                places: places.clone(),
-                secret: widget_key,
-                clock,
-            }),
+            HttpServer::new_app(Shop { places: places.clone(), secret: widget_key, clock }),
             shop,
             shop_address,
             until_end.clone(),

@@ -59,11 +59,9 @@ impl ServeHttp for Shop {
                 "text/css; charset=utf-8",
                 concat!(include_str!("pages/base.css"), include_str!("pages/nordwind.css")),
             ),
-            (Method::GET | Method::HEAD, "/nordwind.js") => web::answer(
-                StatusCode::OK,
-                "text/javascript; charset=utf-8",
-                include_str!("pages/nordwind.js"),
-            ),
+            (Method::GET | Method::HEAD, "/nordwind.js") => {
+                web::answer(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("pages/nordwind.js"))
+            }
             _ => web::not_found(),
         }
     }
@@ -85,10 +83,9 @@ impl Shop {
 
     fn support_token(&self, person: Option<&Person>) -> Response<Vec<u8>> {
         match person.and_then(|person| self.sign(person)) {
-            Some(token) => web::data(
-                StatusCode::OK,
-                &json!({ "token": token, "expires_in": TOKEN_LIFETIME.as_secs() }),
-            ),
+            Some(token) => {
+                web::data(StatusCode::OK, &json!({ "token": token, "expires_in": TOKEN_LIFETIME.as_secs() }))
+            }
             None => web::data(StatusCode::UNAUTHORIZED, &json!({ "error": "nobody is signed in" })),
         }
     }
@@ -124,9 +121,7 @@ async fn log_in(session: &mut ServerSession) -> Response<Vec<u8>> {
     let next = match form.get("sent_from") {
         Some(from) => format!(
             "/support?{}",
-            form_urlencoded::Serializer::new(String::new())
-                .append_pair("return_to", from)
-                .finish()
+            form_urlencoded::Serializer::new(String::new()).append_pair("return_to", from).finish()
         ),
         None => "/".to_owned(),
     };
@@ -140,11 +135,7 @@ mod tests {
 
     #[test]
     fn every_state_of_the_page_renders_and_escapes() {
-        let shop = Shop {
-            places: Places::sample(),
-            secret: secret::generate(),
-            clock: Clock::system(),
-        };
+        let shop = Shop { places: Places::sample(), secret: secret::generate(), clock: Clock::system() };
         for person in [None, people::find("maya")] {
             for sent_from in [None, Some("\"><script>x")] {
                 let page = shop.page(person, sent_from, true);

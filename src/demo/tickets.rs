@@ -71,13 +71,7 @@ impl Tickets {
     }
 }
 
-type Invented = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Option<&'static str>,
-);
+type Invented = (&'static str, &'static str, &'static str, &'static str, Option<&'static str>);
 
 const INVENTED: [Invented; 6] = [
     (
@@ -101,13 +95,7 @@ const INVENTED: [Invented; 6] = [
         "open",
         None,
     ),
-    (
-        "ada",
-        "Holiday message for the chat",
-        "Please have it on from the 24th to the 26th.",
-        "open",
-        None,
-    ),
+    ("ada", "Holiday message for the chat", "Please have it on from the 24th to the 26th.", "open", None),
     (
         "tom",
         "Card terminal loses its connection",

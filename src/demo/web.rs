@@ -19,13 +19,10 @@ const LONGEST_FORM: usize = 16 * 1024;
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
-    for (name, text) in [
-        ("nordwind", include_str!("pages/nordwind.html")),
-        ("helpdesk", include_str!("pages/helpdesk.html")),
-    ] {
-        templates
-            .add_template(name, text)
-            .expect("the templates are part of the program and tested");
+    for (name, text) in
+        [("nordwind", include_str!("pages/nordwind.html")), ("helpdesk", include_str!("pages/helpdesk.html"))]
+    {
+        templates.add_template(name, text).expect("the templates are part of the program and tested");
     }
     templates
 });
@@ -67,11 +64,7 @@ pub fn page(html: String, forms_lead_to: &str) -> Response<Vec<u8>> {
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
          form-action 'self' {forms_lead_to}; base-uri 'none'; frame-ancestors 'none'"
     );
-    with(
-        answer(StatusCode::OK, "text/html; charset=utf-8", html),
-        CONTENT_SECURITY_POLICY,
-        &policy,
-    )
+    with(answer(StatusCode::OK, "text/html; charset=utf-8", html), CONTENT_SECURITY_POLICY, &policy)
 }
 
 /// JSON.
@@ -81,11 +74,7 @@ pub fn data(status: StatusCode, value: &Value) -> Response<Vec<u8>> {
 
 /// After a form: go there.
 pub fn see_other(to: &str) -> Response<Vec<u8>> {
-    with(
-        answer(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", ""),
-        LOCATION,
-        to,
-    )
+    with(answer(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", ""), LOCATION, to)
 }
 
 /// There is no such page.
@@ -95,11 +84,7 @@ pub fn not_found() -> Response<Vec<u8>> {
 
 /// A form that cannot be read.
 pub fn bad_form() -> Response<Vec<u8>> {
-    answer(
-        StatusCode::BAD_REQUEST,
-        "text/plain; charset=utf-8",
-        "this form cannot be read\n",
-    )
+    answer(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", "this form cannot be read\n")
 }
 
 /// Adds a header whose value we made ourselves.
@@ -120,9 +105,7 @@ pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 pub fn parameter(session: &ServerSession, name: &str) -> Option<String> {
     let query = session.req_header().uri.query()?;
     let mut fields = url::form_urlencoded::parse(query.as_bytes());
-    fields
-        .find(|(field, _)| field == name)
-        .map(|(_, value)| value.into_owned())
+    fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
 }
 
 /// The fields of a posted form; `None` when it is too long or breaks off.
@@ -135,11 +118,7 @@ pub async fn form(session: &mut ServerSession) -> Option<HashMap<String, String>
         body.extend_from_slice(&chunk);
     }
     let fields = url::form_urlencoded::parse(&body);
-    Some(
-        fields
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect(),
-    )
+    Some(fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
 }
 
 #[cfg(test)]
@@ -147,10 +126,6 @@ impl Places {
     /// Some three.
     pub fn sample() -> Self {
         let at = |port| format!("http://127.0.0.1:{port}");
-        Self {
-            shop: at(4000),
-            portal: at(4001),
-            helpdesk: at(4002),
-        }
+        Self { shop: at(4000), portal: at(4001), helpdesk: at(4002) }
     }
 }

@@ -19,10 +19,7 @@ pub struct MemoryLedger {
 impl MemoryLedger {
     /// Holds at most `most` spent tokens and as many revocations.
     pub fn new(most: usize) -> Self {
-        Self {
-            spent: Bounded::new(most),
-            revoked: Bounded::new(most),
-        }
+        Self { spent: Bounded::new(most), revoked: Bounded::new(most) }
     }
 
     pub(super) fn spend(&self, token: TokenId, until: UnixTime, now: UnixTime) -> Result<Spend, LedgerError> {
@@ -51,11 +48,7 @@ struct Bounded<K> {
 
 impl<K: Eq + Hash> Bounded<K> {
     fn new(most: usize) -> Self {
-        Self {
-            entries: DashMap::new(),
-            count: AtomicUsize::new(0),
-            most,
-        }
+        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most }
     }
 
     fn insert(&self, key: K, until: UnixTime, now: UnixTime) -> Result<Spend, LedgerError> {
@@ -102,14 +95,9 @@ mod tests {
     fn one_of_many_concurrent_spenders_wins() {
         let ledger = MemoryLedger::new(10);
         let firsts = std::thread::scope(|scope| {
-            let spenders: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| ledger.spend(token("t"), UnixTime(2_000), NOW)))
-                .collect();
-            spenders
-                .into_iter()
-                .map(|s| s.join().expect("no panic"))
-                .filter(|r| *r == Ok(Spend::First))
-                .count()
+            let spenders: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| ledger.spend(token("t"), UnixTime(2_000), NOW))).collect();
+            spenders.into_iter().map(|s| s.join().expect("no panic")).filter(|r| *r == Ok(Spend::First)).count()
         });
         assert_eq!(firsts, 1);
     }
@@ -121,13 +109,7 @@ mod tests {
         assert_eq!(ledger.spend(token("b"), UnixTime(2_000), NOW), Ok(Spend::First));
         assert_eq!(ledger.spend(token("c"), UnixTime(2_000), NOW), Err(LedgerError::Full));
         assert_eq!(ledger.spend(token("b"), UnixTime(2_000), NOW), Ok(Spend::Again));
-        assert_eq!(
-            ledger.spend(token("c"), UnixTime(2_000), UnixTime(1_010)),
-            Ok(Spend::First)
-        );
-        assert_eq!(
-            ledger.spend(token("b"), UnixTime(2_000), UnixTime(1_010)),
-            Ok(Spend::Again)
-        );
+        assert_eq!(ledger.spend(token("c"), UnixTime(2_000), UnixTime(1_010)), Ok(Spend::First));
+        assert_eq!(ledger.spend(token("b"), UnixTime(2_000), UnixTime(1_010)), Ok(Spend::Again));
     }
 }

@@ -9,9 +9,7 @@ use crate::{denial::Denial, exchange::Question, identity::Identity};
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     pages.set_auto_escape_callback(|_| AutoEscape::Html);
-    pages
-        .add_template("page", include_str!("page.html"))
-        .expect("the template is part of the program and tested");
+    pages.add_template("page", include_str!("page.html")).expect("the template is part of the program and tested");
     pages
 });
 
@@ -32,17 +30,10 @@ pub fn question(question: &Question, names: &FormNames<'_>, request_id: &str) ->
     let (title, text, button) = match &question.instead_of {
         Some(other) => (
             "Switch user?",
-            format!(
-                "You are signed in as {}. This link signs you in as {user} instead.",
-                called(other)
-            ),
+            format!("You are signed in as {}. This link signs you in as {user} instead.", called(other)),
             format!("Continue as {user}"),
         ),
-        None => (
-            "Sign in",
-            format!("Continue to the portal as {user}."),
-            format!("Continue as {user}"),
-        ),
+        None => ("Sign in", format!("Continue to the portal as {user}."), format!("Continue as {user}")),
     };
     let form = context! {
         token_name => names.token, token => &question.token, return_name => names.return_to, return_to => &question.return_to, button,

@@ -22,12 +22,8 @@ fn vestibule(folder: &Path, args: &[&str]) -> Command {
 }
 
 fn output(folder: &Path, args: &[&str], stdin: &str) -> Output {
-    let mut child = vestibule(folder, args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        vestibule(folder, args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that reads nothing may have ended already.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     child.wait_with_output().unwrap()
@@ -85,10 +81,7 @@ fn check_prints_every_problem_with_its_place() {
 #[test]
 fn secrets_are_32_random_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        output(folder.path(), &["secret"], ""),
-        output(folder.path(), &["secret"], ""),
-    );
+    let (one, other) = (output(folder.path(), &["secret"], ""), output(folder.path(), &["secret"], ""));
     assert_eq!(text(&one.stdout).trim().len(), 43);
     assert_ne!(one.stdout, other.stdout);
 }
@@ -96,24 +89,15 @@ fn secrets_are_32_random_bytes() {
 #[test]
 fn a_token_it_signs_is_explained_as_allowed() {
     let folder = initialised();
-    let args = [
-        "token", "--tenant", "ten_acme", "--user", "maya", "--role", "agent", "--role", "vip", "--ttl", "5m",
-    ];
+    let args = ["token", "--tenant", "ten_acme", "--user", "maya", "--role", "agent", "--role", "vip", "--ttl", "5m"];
     let token = text(&output(folder.path(), &args, "").stdout);
     let explained = output(folder.path(), &["explain", "--path", "/tickets"], &token);
     let said = text(&explained.stdout);
     assert_eq!(explained.status.code(), Some(0), "{said}");
-    assert!(
-        said.contains("allowed as \"maya\" of ten_acme, roles [\"agent\", \"vip\"]"),
-        "{said}"
-    );
+    assert!(said.contains("allowed as \"maya\" of ten_acme, roles [\"agent\", \"vip\"]"), "{said}");
     assert!(!said.contains(token.trim()));
     fs::write(folder.path().join("t"), &token).unwrap();
-    assert!(
-        output(folder.path(), &["explain", "--token-file", "t"], "")
-            .status
-            .success()
-    );
+    assert!(output(folder.path(), &["explain", "--token-file", "t"], "").status.success());
     let none = output(folder.path(), &["token", "--tenant", "ten_acm", "--user", "maya"], "");
     assert_eq!(none.status.code(), Some(1));
     assert!(text(&none.stderr).contains("there is no tenant \"ten_acm\"; use one of ten_acme"));
@@ -131,12 +115,7 @@ fn explain_names_the_failed_check_and_its_remedy() {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let sign = |secret: &str, iat: i64, exp: i64| {
         let claims = serde_json::json!({ "userId": "maya", "tenantId": "ten_acme", "iat": iat, "exp": exp });
-        encode(
-            &Header::default(),
-            &claims,
-            &EncodingKey::from_secret(secret.trim().as_bytes()),
-        )
-        .unwrap()
+        encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.trim().as_bytes())).unwrap()
     };
     let old = Secrets::find("OLD_ACME").unwrap();
     for (token, fail, remedy, code) in [
@@ -152,54 +131,24 @@ fn explain_names_the_failed_check_and_its_remedy() {
             "a key that is in force",
             "token_invalid",
         ),
-        (
-            sign(&secret, now + 100, now + 160),
-            "clock is ",
-            "by NTP",
-            "token_invalid",
-        ),
-        (
-            sign(&secret, now - 600, now - 300),
-            "expired ",
-            "ask the backend for a new token",
-            "token_expired",
-        ),
+        (sign(&secret, now + 100, now + 160), "clock is ", "by NTP", "token_invalid"),
+        (sign(&secret, now - 600, now - 300), "expired ", "ask the backend for a new token", "token_expired"),
         (
             sign("somebody-elses-secret-0123456789abcdef", now, now + 60),
             "signature does not hold",
             "byte for byte",
             "token_invalid",
         ),
-        (
-            "Bearer x".to_owned(),
-            "one token",
-            "without \"Bearer\"",
-            "token_invalid",
-        ),
-        (
-            "x.y".to_owned(),
-            "three parts",
-            "as the library returned it",
-            "token_invalid",
-        ),
+        ("Bearer x".to_owned(), "one token", "without \"Bearer\"", "token_invalid"),
+        ("x.y".to_owned(), "three parts", "as the library returned it", "token_invalid"),
     ] {
         let explained = output(folder.path(), &["explain"], &token);
         let said = text(&explained.stdout);
         assert_eq!(explained.status.code(), Some(1), "{said}");
-        assert!(
-            said.contains("FAIL") && said.contains(fail) && said.contains(remedy) && said.contains(code),
-            "{said}"
-        );
-        assert!(
-            !said.contains(&token[..token.len().min(30)]) || token.len() < 10,
-            "the token is not shown"
-        );
+        assert!(said.contains("FAIL") && said.contains(fail) && said.contains(remedy) && said.contains(code), "{said}");
+        assert!(!said.contains(&token[..token.len().min(30)]) || token.len() < 10, "the token is not shown");
     }
-    let elsewhere = output(
-        folder.path(),
-        &["explain", "--path", "/a//b"],
-        &sign(&secret, now, now + 60),
-    );
+    let elsewhere = output(folder.path(), &["explain", "--path", "/a//b"], &sign(&secret, now, now + 60));
     assert!(text(&elsewhere.stdout).contains("denied: bad_request"));
 }
 
@@ -208,16 +157,10 @@ fn every_command_has_an_example_and_wrong_usage_exits_2() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["run", "check", "init", "secret", "token", "explain", "health", "demo"] {
         let help = text(&output(folder.path(), &[command, "--help"], "").stdout);
-        assert!(
-            help.contains("Example:") && help.contains(&format!("vestibule {command}")),
-            "{help}"
-        );
+        assert!(help.contains("Example:") && help.contains(&format!("vestibule {command}")), "{help}");
     }
     assert_eq!(output(folder.path(), &["serve"], "").status.code(), Some(2));
-    assert_eq!(
-        output(folder.path(), &["run", "--confg", "x"], "").status.code(),
-        Some(2)
-    );
+    assert_eq!(output(folder.path(), &["run", "--confg", "x"], "").status.code(), Some(2));
 }
 
 /// A process that is stopped when the test ends.
@@ -242,10 +185,7 @@ fn serve(folder: &Path, port: u16) -> Served {
     let log = BufReader::new(child.stderr.take().unwrap());
     let end = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            Instant::now() < end && child.try_wait().unwrap().is_none(),
-            "it listens"
-        );
+        assert!(Instant::now() < end && child.try_wait().unwrap().is_none(), "it listens");
         std::thread::yield_now();
     }
     Served { child, log }
@@ -255,14 +195,8 @@ fn configured(port: u16, more: &str) -> tempfile::TempDir {
     let folder = initialised();
     let file = folder.path().join("proxy.toml");
     let config = fs::read_to_string(&file).unwrap();
-    fs::write(
-        &file,
-        config.replace(
-            "address = \"0.0.0.0:8080\"",
-            &format!("address = \"127.0.0.1:{port}\"\n{more}"),
-        ),
-    )
-    .unwrap();
+    fs::write(&file, config.replace("address = \"0.0.0.0:8080\"", &format!("address = \"127.0.0.1:{port}\"\n{more}")))
+        .unwrap();
     folder
 }
 
@@ -270,11 +204,7 @@ fn configured(port: u16, more: &str) -> tempfile::TempDir {
 fn it_serves_answers_for_its_health_and_stops_in_order() {
     let (port, admin) = (free_port(), free_port());
     let folder = configured(port, &format!("admin = \"127.0.0.1:{admin}\""));
-    assert_eq!(
-        output(folder.path(), &["health"], "").status.code(),
-        Some(1),
-        "nothing runs yet"
-    );
+    assert_eq!(output(folder.path(), &["health"], "").status.code(), Some(1), "nothing runs yet");
     let mut served = serve(folder.path(), port);
     assert!(output(folder.path(), &["health"], "").status.success());
     for (path, status) in [("/healthz", "200"), ("/readyz", "200"), ("/x", "404")] {
@@ -329,31 +259,19 @@ fn a_start_that_cannot_succeed_is_one_clear_line_within_a_second() {
             .map(str::to_owned)
             .collect();
         assert!(lines.len() == 1 && lines[0].contains(said), "{said}: {lines:?}");
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "generous for a busy machine: {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "generous for a busy machine: {:?}", started.elapsed());
     }
 }
 
 #[test]
 fn the_demo_prints_one_url_that_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = vestibule(folder.path(), &["demo"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = vestibule(folder.path(), &["demo"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let url = lines
         .by_ref()
         .map_while(Result::ok)
-        .find_map(|line| {
-            line.split_whitespace()
-                .find(|word| word.starts_with("http://"))
-                .map(str::to_owned)
-        })
+        .find_map(|line| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned))
         .expect("a URL");
     let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let mut stream = TcpStream::connect(&address).unwrap();
@@ -361,13 +279,7 @@ fn the_demo_prints_one_url_that_answers() {
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes no file");
 }

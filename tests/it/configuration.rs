@@ -10,10 +10,7 @@ use crate::support::Secrets;
 fn problems(text: &str) -> Vec<String> {
     match Config::parse(Path::new("proxy.toml"), text, &Secrets::find) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems
-            .iter()
-            .map(|problem| problem.to_string().replace("proxy.toml:", ""))
-            .collect(),
+        Err(problems) => problems.iter().map(|problem| problem.to_string().replace("proxy.toml:", "")).collect(),
     }
 }
 
@@ -63,95 +60,35 @@ fn every_problem_is_told_at_once_in_the_order_of_the_file() {
 fn each_mistake_is_named() {
     let table = [
         ("[listen]", "[listn]", "listn is no key; did you mean \"listen\"?"),
-        (
-            "\"127.0.0.1:8080\"",
-            "8080",
-            "listen.address is not an address; write \"0.0.0.0:8080\"",
-        ),
-        (
-            "\"127.0.0.1:8080\"",
-            "\"127.0.0.1:8080\"\nidle_timeout = 60",
-            "is not a duration; write",
-        ),
-        (
-            "\"127.0.0.1:8080\"",
-            "\"127.0.0.1:8080\"\nmax_header_bytes = \"32KB\"",
-            "is not a size; write \"32KiB\"",
-        ),
-        (
-            "\"127.0.0.1:8080\"",
-            "\"127.0.0.1:8080\"\nthreads = -1",
-            "is not a whole number of at least 0",
-        ),
-        (
-            "\"127.0.0.1:8080\"",
-            "\"127.0.0.1:8080\"\ntrusted_proxies = [\"lan\"]",
-            "\"lan\" is no network",
-        ),
+        ("\"127.0.0.1:8080\"", "8080", "listen.address is not an address; write \"0.0.0.0:8080\""),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1:8080\"\nidle_timeout = 60", "is not a duration; write"),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1:8080\"\nmax_header_bytes = \"32KB\"", "is not a size; write \"32KiB\""),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1:8080\"\nthreads = -1", "is not a whole number of at least 0"),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1:8080\"\ntrusted_proxies = [\"lan\"]", "\"lan\" is no network"),
         (
             "\"127.0.0.1:8080\"",
             "\"127.0.0.1:8080\"\nadmin = \"0.0.0.0:9901\"",
             "any address but loopback is not yet supported",
         ),
-        (
-            "env = \"SESSION\"",
-            "env = \"SHORT\"",
-            "has 31 bytes, fewer than 32; make one with `vestibule secret`",
-        ),
+        ("env = \"SESSION\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32; make one with `vestibule secret`"),
         ("env = \"ACME\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32"),
-        (
-            "env = \"ACME\"",
-            "file = \"no-such-file\"",
-            "no-such-file cannot be read",
-        ),
+        ("env = \"ACME\"", "file = \"no-such-file\"", "no-such-file cannot be read"),
         ("env = \"ACME\"", "secret = \"inline\"", "needs one source"),
         ("env = \"ACME\"", "env = \"ACME\", file = \"x\"", "needs one source"),
-        (
-            "env = \"ACME\"",
-            "env = \"ACME\", format = \"hex\"",
-            "does not hold the format it is said to have",
-        ),
-        (
-            "env = \"ACME\"",
-            "env = \"ACME\", algorithm = \"none\"",
-            "algorithm is not \"none\"",
-        ),
-        (
-            "env = \"ACME\"",
-            "env = \"ACME\", algorithm = \"ES256\"",
-            "has no public key; add public_key_file",
-        ),
-        (
-            "env = \"ACME\"",
-            "public_key_file = \"x.pem\"",
-            "a public key needs its algorithm",
-        ),
-        (
-            "env = \"ACME\"",
-            "jwks_file = \"x.json\"",
-            "jwks_file is not yet supported",
-        ),
-        (
-            "env = \"ACME\"",
-            "env = \"ACME\", not_after = \"2026-12-01\"",
-            "is not a date; write 2026-12-01T00:00:00Z",
-        ),
+        ("env = \"ACME\"", "env = \"ACME\", format = \"hex\"", "does not hold the format it is said to have"),
+        ("env = \"ACME\"", "env = \"ACME\", algorithm = \"none\"", "algorithm is not \"none\""),
+        ("env = \"ACME\"", "env = \"ACME\", algorithm = \"ES256\"", "has no public key; add public_key_file"),
+        ("env = \"ACME\"", "public_key_file = \"x.pem\"", "a public key needs its algorithm"),
+        ("env = \"ACME\"", "jwks_file = \"x.json\"", "jwks_file is not yet supported"),
+        ("env = \"ACME\"", "env = \"ACME\", not_after = \"2026-12-01\"", "is not a date; write 2026-12-01T00:00:00Z"),
         ("{ id = \"k1\", env = \"ACME\" }", "", "tenants.acme has no keys"),
-        (
-            "{ id = \"k1\", env = \"ACME\" }",
-            "{ env = \"ACME\" }",
-            "has no id; name the key",
-        ),
+        ("{ id = \"k1\", env = \"ACME\" }", "{ env = \"ACME\" }", "has no id; name the key"),
         (
             "{ id = \"k1\", env = \"ACME\" }",
             "{ id = \"k\", env = \"ACME\" }, { id = \"k\", env = \"OLD_ACME\" }",
             "is there twice",
         ),
-        (
-            "env = \"ACME\"",
-            "env = \"SESSION\"",
-            "tenants.acme has the same secret as session",
-        ),
+        ("env = \"ACME\"", "env = \"SESSION\"", "tenants.acme has the same secret as session"),
         (
             "[tenants.acme]",
             "[tenants.b]\ndialect = \"gateway\"\nkeys = [{ id = \"k\", env = \"ACME\" }]\n[tenants.acme]",
@@ -159,16 +96,8 @@ fn each_mistake_is_named() {
         ),
         ("[tenants.acme]", "[tenants.\"a b\"]", "tenant \"a b\" is no id"),
         ("dialect = \"gateway\"", "", "tenants.acme has no dialect"),
-        (
-            "dialect = \"gateway\"",
-            "dialect = \"custom\"",
-            "does not say which claim is the user",
-        ),
-        (
-            "dialect = \"gateway\"",
-            "dialect = \"gateway\"\nleeway = \"61s\"",
-            "leeway is over 60s",
-        ),
+        ("dialect = \"gateway\"", "dialect = \"custom\"", "does not say which claim is the user"),
+        ("dialect = \"gateway\"", "dialect = \"gateway\"\nleeway = \"61s\"", "leeway is over 60s"),
         (
             "dialect = \"gateway\"",
             "dialect = \"gateway\"\nhosts = [\"https://x\"]",
@@ -179,11 +108,7 @@ fn each_mistake_is_named() {
             "dialect = \"gateway\"\norigins = [\"https://x.test/\"]",
             "did you mean \"https://x.test\"?",
         ),
-        (
-            "dialect = \"gateway\"",
-            "dialect = \"gateway\"\nlogin_url = \"/login\"",
-            "is not an absolute URL",
-        ),
+        ("dialect = \"gateway\"", "dialect = \"gateway\"\nlogin_url = \"/login\"", "is not an absolute URL"),
         (
             "dialect = \"gateway\"",
             "dialect = \"gateway\"\non_excess_role = \"drop\"",
@@ -194,134 +119,52 @@ fn each_mistake_is_named() {
             "dialect = \"gateway\"\nclaims = { usr = \"x\" }",
             "claims.usr is no key; did you mean \"user\"?",
         ),
-        (
-            "[session]",
-            "[session]\ninsecure_cookie = true",
-            "add cookie = \"vestibule\"",
-        ),
+        ("[session]", "[session]\ninsecure_cookie = true", "add cookie = \"vestibule\""),
         (
             "[session]",
             "[session]\ninsecure_cookie = true\ncookie = \"__Host-x\"",
             "browsers drop a __Host- or __Secure- cookie",
         ),
         ("[session]", "[session]\ncookie = \"a b\"", "is not a cookie name"),
-        (
-            "keys = [{ id = \"s1\", env = \"SESSION\" }]",
-            "",
-            "session.keys is missing",
-        ),
+        ("keys = [{ id = \"s1\", env = \"SESSION\" }]", "", "session.keys is missing"),
         ("memory = true", "path = \"v.redb\"", "ledger.path is not yet supported"),
-        (
-            "memory = true",
-            "redis = { url = \"redis://x\" }",
-            "ledger.redis is not yet supported",
-        ),
+        ("memory = true", "redis = { url = \"redis://x\" }", "ledger.redis is not yet supported"),
         ("[\"127.0.0.1:3000\"]", "[]", "upstreams.app has no server"),
         ("\"127.0.0.1:3000\"", "\"http://x:1\"", "is no server"),
-        (
-            "[\"127.0.0.1:3000\"]",
-            "[\"127.0.0.1:3000\"]\ntls = true",
-            "upstreams.app.tls is not yet supported",
-        ),
-        (
-            "[\"127.0.0.1:3000\"]",
-            "[\"127.0.0.1:3000\"]\nhealth = {}",
-            "health is not yet supported",
-        ),
-        (
-            "[\"127.0.0.1:3000\"]",
-            "[\"127.0.0.1:3000\"]\nsession_cookies = []",
-            "session_cookies is not yet supported",
-        ),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\ntls = true", "upstreams.app.tls is not yet supported"),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nhealth = {}", "health is not yet supported"),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = []", "session_cookies is not yet supported"),
         ("path = \"/\"", "path = \"tickets\"", "is no path"),
         ("path = \"/\"", "path = \"/a/../b\"", "is no path"),
         ("path = \"/\"", "path = \"/_auth/x\"", "/_auth is Vestibule's own"),
         ("path = \"/\"", "", "has no path"),
-        (
-            "path = \"/\"",
-            "path = \"/\"\nmethods = [\"get\"]",
-            "is no method; write \"GET\"",
-        ),
-        (
-            "path = \"/\"",
-            "path = \"/\"\ntenant = \"acm\"",
-            "there is no tenant \"acm\"; did you mean \"acme\"?",
-        ),
+        ("path = \"/\"", "path = \"/\"\nmethods = [\"get\"]", "is no method; write \"GET\""),
+        ("path = \"/\"", "path = \"/\"\ntenant = \"acm\"", "there is no tenant \"acm\"; did you mean \"acme\"?"),
         ("path = \"/\"", "path = \"/\"\nauth = \"open\"", "auth is not \"open\""),
-        (
-            "path = \"/\"",
-            "path = \"/\"\nauth = \"public\"\nroles = [\"a\"]",
-            "roles need auth = \"required\"",
-        ),
-        (
-            "path = \"/\"",
-            "path = \"/\"\nroles = []",
-            "an empty list of roles says nothing",
-        ),
-        (
-            "upstream = \"app\"",
-            "upstream = \"app\"\n[[routes]]\npath = \"/\"\nupstream = \"app\"",
-            "is there already",
-        ),
+        ("path = \"/\"", "path = \"/\"\nauth = \"public\"\nroles = [\"a\"]", "roles need auth = \"required\""),
+        ("path = \"/\"", "path = \"/\"\nroles = []", "an empty list of roles says nothing"),
+        ("upstream = \"app\"", "upstream = \"app\"\n[[routes]]\npath = \"/\"\nupstream = \"app\"", "is there already"),
         ("upstream = \"app\"", "", "has no upstream"),
-        (
-            "[[routes]]",
-            "[identity]\nassertion = {}\n[[routes]]",
-            "identity.assertion is not yet supported",
-        ),
-        (
-            "[[routes]]",
-            "[identity]\nheaders = { user = \"Cookie\" }\n[[routes]]",
-            "has a meaning of its own",
-        ),
+        ("[[routes]]", "[identity]\nassertion = {}\n[[routes]]", "identity.assertion is not yet supported"),
+        ("[[routes]]", "[identity]\nheaders = { user = \"Cookie\" }\n[[routes]]", "has a meaning of its own"),
         (
             "[[routes]]",
             "[identity]\nheaders = { user = \"X-A\", roles = \"x_a\" }\n[[routes]]",
             "two identity headers have the same name",
         ),
-        (
-            "[[routes]]",
-            "[identity]\nencoding = \"rot13\"\n[[routes]]",
-            "encoding is not \"rot13\"",
-        ),
-        (
-            "[[routes]]",
-            "[limits]\nfailures = { count = 3 }\n[[routes]]",
-            "limits.failures needs both",
-        ),
-        (
-            "[[routes]]",
-            "[log]\notlp = \"http://x\"\n[[routes]]",
-            "log.otlp is not yet supported",
-        ),
-        (
-            "[[routes]]",
-            "[exchange]\npaths = [\"sso\"]\n[[routes]]",
-            "is no path; write \"/api/portal/sso\"",
-        ),
-        (
-            "address = \"127.0.0.1:8080\"",
-            "address = ",
-            "the file is not TOML here",
-        ),
-        (
-            "address = \"127.0.0.1:8080\"",
-            "tls = { cert = \"c\", key = \"k\" }",
-            "listen.tls is not yet supported",
-        ),
+        ("[[routes]]", "[identity]\nencoding = \"rot13\"\n[[routes]]", "encoding is not \"rot13\""),
+        ("[[routes]]", "[limits]\nfailures = { count = 3 }\n[[routes]]", "limits.failures needs both"),
+        ("[[routes]]", "[log]\notlp = \"http://x\"\n[[routes]]", "log.otlp is not yet supported"),
+        ("[[routes]]", "[exchange]\npaths = [\"sso\"]\n[[routes]]", "is no path; write \"/api/portal/sso\""),
+        ("address = \"127.0.0.1:8080\"", "address = ", "the file is not TOML here"),
+        ("address = \"127.0.0.1:8080\"", "tls = { cert = \"c\", key = \"k\" }", "listen.tls is not yet supported"),
     ];
     for (from, to, said) in table {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
         let told = problems(&text);
-        assert!(
-            told.iter().any(|problem| problem.contains(said)),
-            "{to:?} should say {said:?}, said {told:#?}"
-        );
-        assert!(
-            told.iter().all(|problem| problem.contains(';')),
-            "each with its remedy: {told:#?}"
-        );
+        assert!(told.iter().any(|problem| problem.contains(said)), "{to:?} should say {said:?}, said {told:#?}");
+        assert!(told.iter().all(|problem| problem.contains(';')), "each with its remedy: {told:#?}");
     }
 }
 
@@ -339,18 +182,14 @@ fn secrets_come_in_four_formats_and_files_lose_their_line_end() {
         let config = Config::parse(&folder.path().join("proxy.toml"), &text, &Secrets::find)
             .unwrap_or_else(|problems| panic!("{format}: {problems:?}"));
         let tenant = config.tenants.iter().next().unwrap();
-        let vestibule::keyring::Material::Shared(found) = &tenant.tokens.keys.0[0].material else {
-            panic!("shared")
-        };
+        let vestibule::keyring::Material::Shared(found) = &tenant.tokens.keys.0[0].material else { panic!("shared") };
         assert_eq!(found.expose(), secret, "{format}");
     }
 }
 
 #[test]
 fn ten_thousand_routes_are_checked_in_one_go() {
-    let routes: String = (0..10_000)
-        .map(|i| format!("[[routes]]\npath = \"/r/{i}\"\nupstream = \"app\"\n"))
-        .collect();
+    let routes: String = (0..10_000).map(|i| format!("[[routes]]\npath = \"/r/{i}\"\nupstream = \"app\"\n")).collect();
     let config = Config::parse(Path::new("proxy.toml"), &format!("{GOOD}{routes}"), &Secrets::find);
     assert_eq!(config.map(|config| config.routes.len()).unwrap_or_default(), 10_001);
 }

@@ -64,27 +64,15 @@ async fn ambiguous_heads_are_refused_before_the_app_sees_them() {
         let answer = door.get(target).bearer(&token).send().await;
         assert_eq!(answer.status, 400, "{target}");
     }
-    for host in [
-        "",
-        "a.test, portal.test",
-        "portal.test:99999",
-        "portal.test@evil",
-        "portal.test.",
-        "portal test",
-        "[::1",
-    ] {
+    for host in
+        ["", "a.test, portal.test", "portal.test:99999", "portal.test@evil", "portal.test.", "portal test", "[::1"]
+    {
         let answer = door.get("/tickets").host(host).bearer(&token).send().await;
         assert_eq!(answer.status, 400, "host {host:?}");
     }
     let mut client = Client::connect(door.address).await;
-    client
-        .send(format!("GET / HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n").as_bytes())
-        .await;
-    assert_eq!(
-        client.receive(false).await.map(|answer| answer.status),
-        Some(400),
-        "no host"
-    );
+    client.send(format!("GET / HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n").as_bytes()).await;
+    assert_eq!(client.receive(false).await.map(|answer| answer.status), Some(400), "no host");
     assert!(upstream.seen().is_empty());
 }
 
@@ -92,11 +80,7 @@ async fn ambiguous_heads_are_refused_before_the_app_sees_them() {
 async fn absolute_form_for_this_host_is_forwarded_as_a_path() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
-    let answer = door
-        .get("http://portal.test/tickets?x=1")
-        .bearer(ACME.token("maya"))
-        .send()
-        .await;
+    let answer = door.get("http://portal.test/tickets?x=1").bearer(ACME.token("maya")).send().await;
     assert_eq!(answer.status, 200);
     assert_eq!(upstream.last().target(), "/tickets?x=1");
 }
@@ -105,15 +89,9 @@ async fn absolute_form_for_this_host_is_forwarded_as_a_path() {
 async fn own_endpoints_are_never_proxied_in_any_spelling() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
-    for target in [
-        "/_auth",
-        "/_auth/",
-        "/_auth/nothing",
-        "/_AUTH/exchange",
-        "/%5fauth/x",
-        "/%255Fauth/x",
-        "/_auth;a=b/exchange",
-    ] {
+    for target in
+        ["/_auth", "/_auth/", "/_auth/nothing", "/_AUTH/exchange", "/%5fauth/x", "/%255Fauth/x", "/_auth;a=b/exchange"]
+    {
         let answer = door.get(target).bearer(ACME.token("maya")).send().await;
         assert_eq!((answer.status, answer.code().as_str()), (404, "no_route"), "{target}");
     }
@@ -130,10 +108,7 @@ async fn each_policy_does_what_it_says() {
     assert_eq!(door.get("/public/x").send().await.status, 200);
     assert!(upstream.last().is_anonymous());
     assert_eq!(door.get("/public/x").bearer(&token).send().await.status, 200);
-    assert!(
-        upstream.last().is_anonymous(),
-        "public is anonymous whatever the request carries"
-    );
+    assert!(upstream.last().is_anonymous(), "public is anonymous whatever the request carries");
     assert_eq!(door.get("/public").bearer(&bad).send().await.status, 200);
 
     assert_eq!(door.get("/optional").send().await.status, 200);
@@ -143,22 +118,14 @@ async fn each_policy_does_what_it_says() {
     assert_eq!(door.get("/optional").bearer(&bad).send().await.status, 401);
     let answer = door.get("/optional").cookie("__Host-vestibule", dead).send().await;
     assert_eq!(answer.status, 200);
-    assert_eq!(
-        answer.cookie("__Host-vestibule").as_deref(),
-        Some(""),
-        "the dead cookie is cleared"
-    );
+    assert_eq!(answer.cookie("__Host-vestibule").as_deref(), Some(""), "the dead cookie is cleared");
     assert!(upstream.last().is_anonymous());
 
     let count = upstream.seen().len();
     let answer = door.get("/closed/x").bearer(&token).send().await;
     assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"));
     let answer = door.get("/publicity").send().await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (401, "token_missing"),
-        "a prefix ends at a segment"
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (401, "token_missing"), "a prefix ends at a segment");
     assert_eq!(upstream.seen().len(), count);
 }
 
@@ -170,22 +137,11 @@ async fn roles_are_any_of_and_no_spelling_of_the_path_avoids_them() {
     assert_eq!(door.get("/agents/x").bearer(&token).send().await.status, 200);
     for target in ["/staff", "/staff/x", "/%73taff", "/st%61ff/x"] {
         let answer = door.get(target).bearer(&token).send().await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (403, "role_required"),
-            "{target}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (403, "role_required"), "{target}");
     }
     assert_eq!(door.get("/staff;x=1/y").bearer(&token).send().await.status, 400);
     let session = door.session(&token).await;
-    assert_eq!(
-        door.get("/staff")
-            .cookie("__Host-vestibule", &session)
-            .send()
-            .await
-            .code(),
-        "role_required"
-    );
+    assert_eq!(door.get("/staff").cookie("__Host-vestibule", &session).send().await.code(), "role_required");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,18 +153,10 @@ async fn methods_belong_to_the_route() {
     assert_eq!(door.ask("HEAD", "/read-only").bearer(&token).send().await.status, 200);
     for (method, target) in [("POST", "/read-only"), ("TRACE", "/tickets"), ("TRACK", "/tickets")] {
         let answer = door.ask(method, target).bearer(&token).send().await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (405, "method_not_allowed"),
-            "{method}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (405, "method_not_allowed"), "{method}");
         assert!(answer.header("allow").is_some());
     }
-    door.get("/read-only")
-        .header("X-HTTP-Method-Override", "DELETE")
-        .bearer(&token)
-        .send()
-        .await;
+    door.get("/read-only").header("X-HTTP-Method-Override", "DELETE").bearer(&token).send().await;
     assert_eq!(upstream.last().header("x-http-method-override"), None);
 }
 
@@ -217,41 +165,20 @@ async fn the_host_chooses_the_tenant_and_its_keys_alone() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
     let globex = Issuer::GLOBEX.token("gil");
-    assert_eq!(
-        door.get("/").host("GLOBEX.test:80").bearer(&globex).send().await.status,
-        200
-    );
+    assert_eq!(door.get("/").host("GLOBEX.test:80").bearer(&globex).send().await.status, 200);
     assert_eq!(upstream.last().identity(), ("gil", "globex", "agent"));
     let answer = door.get("/").bearer(&globex).send().await;
     assert_eq!((answer.status, answer.code().as_str()), (403, "tenant_mismatch"));
-    let answer = door
-        .get("/")
-        .bearer(ACME.with(json!({ "tenantId": "globex" })))
-        .send()
-        .await;
+    let answer = door.get("/").bearer(ACME.with(json!({ "tenantId": "globex" }))).send().await;
     assert_eq!(answer.code(), "tenant_mismatch");
     // Claims of one tenant under the key of the other: no tenant signed this.
-    let forged = Issuer {
-        tenant: "acme",
-        ..Issuer::GLOBEX
-    }
-    .token("maya");
+    let forged = Issuer { tenant: "acme", ..Issuer::GLOBEX }.token("maya");
     assert_eq!(door.get("/").bearer(forged).send().await.code(), "token_invalid");
-    let answer = door
-        .get("/")
-        .host("unknown.test")
-        .bearer(ACME.token("maya"))
-        .send()
-        .await;
+    let answer = door.get("/").host("unknown.test").bearer(ACME.token("maya")).send().await;
     assert_eq!((answer.status, answer.code().as_str()), (404, "no_route"));
     // A session of one tenant is nothing at the host of another.
     let session = door.session(&ACME.token("maya")).await;
-    let answer = door
-        .get("/")
-        .host("globex.test")
-        .cookie("__Host-vestibule", &session)
-        .send()
-        .await;
+    let answer = door.get("/").host("globex.test").cookie("__Host-vestibule", &session).send().await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "session_invalid"));
     assert_eq!(upstream.seen().len(), 1);
 }
@@ -267,17 +194,10 @@ async fn where_several_tenants_remain_the_token_says_which() {
         assert_eq!(door.get("/").bearer(issuer.token("u")).send().await.status, 200);
         assert_eq!(upstream.last().identity(), ("u", issuer.tenant, "agent"));
         let session = door.session(&issuer.token("u")).await;
-        assert_eq!(
-            door.get("/").cookie("__Host-vestibule", &session).send().await.status,
-            200
-        );
+        assert_eq!(door.get("/").cookie("__Host-vestibule", &session).send().await.status, 200);
         assert_eq!(upstream.last().identity(), ("u", issuer.tenant, "agent"));
     }
-    let nobody = Issuer {
-        tenant: "initech",
-        ..ACME
-    }
-    .token("u");
+    let nobody = Issuer { tenant: "initech", ..ACME }.token("u");
     assert_eq!(door.get("/").bearer(nobody).send().await.code(), "token_invalid");
 }
 
@@ -286,14 +206,8 @@ async fn a_route_may_name_its_tenant() {
     let upstream = Upstream::start().await;
     let routes = "[[routes]]\npath = \"/\"\nupstream = \"app\"\n[[routes]]\npath = \"/g\"\ntenant = \"globex\"\nupstream = \"app\"";
     let door = Door::start(&two_tenants(&upstream, routes, "")).await;
-    assert_eq!(
-        door.get("/g/x").bearer(Issuer::GLOBEX.token("gil")).send().await.status,
-        200
-    );
-    assert_eq!(
-        door.get("/g/x").bearer(ACME.token("maya")).send().await.code(),
-        "tenant_mismatch"
-    );
+    assert_eq!(door.get("/g/x").bearer(Issuer::GLOBEX.token("gil")).send().await.status, 200);
+    assert_eq!(door.get("/g/x").bearer(ACME.token("maya")).send().await.code(), "tenant_mismatch");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,64 +220,26 @@ async fn one_credential_of_a_kind_and_the_first_kind_counts() {
 
     let two = door.get("/").bearer(&token).bearer(&other).send().await;
     assert_eq!((two.status, two.code().as_str()), (400, "credential_ambiguous"));
-    let two = door
-        .get(&format!("/handed?access_token={token}&access_token={other}"))
-        .send()
-        .await;
+    let two = door.get(&format!("/handed?access_token={token}&access_token={other}")).send().await;
     assert_eq!(two.code(), "credential_ambiguous");
     let cookies = format!("__Host-vestibule={session}; a=b; __Host-vestibule={session}");
-    assert_eq!(
-        door.get("/").header("Cookie", cookies).send().await.code(),
-        "credential_ambiguous"
-    );
-    let two = door
-        .get("/")
-        .header("Sec-WebSocket-Protocol", format!("bearer.{token}, bearer.{other}"))
-        .send()
-        .await;
+    assert_eq!(door.get("/").header("Cookie", cookies).send().await.code(), "credential_ambiguous");
+    let two = door.get("/").header("Sec-WebSocket-Protocol", format!("bearer.{token}, bearer.{other}")).send().await;
     assert_eq!(two.code(), "credential_ambiguous");
 
-    door.get("/")
-        .bearer(&token)
-        .cookie("__Host-vestibule", &session)
-        .send()
-        .await;
-    assert_eq!(
-        upstream.last().identity().0,
-        "maya",
-        "the bearer comes before the cookie"
-    );
-    let answer = door
-        .get("/")
-        .bearer(&expired)
-        .cookie("__Host-vestibule", &session)
-        .send()
-        .await;
+    door.get("/").bearer(&token).cookie("__Host-vestibule", &session).send().await;
+    assert_eq!(upstream.last().identity().0, "maya", "the bearer comes before the cookie");
+    let answer = door.get("/").bearer(&expired).cookie("__Host-vestibule", &session).send().await;
     assert_eq!(answer.code(), "token_expired", "a bad bearer does not fall through");
-    door.get(&format!("/handed?access_token={token}&b=1"))
-        .cookie("__Host-vestibule", &session)
-        .send()
-        .await;
+    door.get(&format!("/handed?access_token={token}&b=1")).cookie("__Host-vestibule", &session).send().await;
+    assert_eq!((upstream.last().identity().0, upstream.last().target()), ("maya", "/handed?b=1"));
+    door.get("/").header("Sec-WebSocket-Protocol", format!("chat, bearer.{token}")).send().await;
     assert_eq!(
-        (upstream.last().identity().0, upstream.last().target()),
-        ("maya", "/handed?b=1")
-    );
-    door.get("/")
-        .header("Sec-WebSocket-Protocol", format!("chat, bearer.{token}"))
-        .send()
-        .await;
-    assert_eq!(
-        (
-            upstream.last().identity().0,
-            upstream.last().header("sec-websocket-protocol")
-        ),
+        (upstream.last().identity().0, upstream.last().header("sec-websocket-protocol")),
         ("maya", Some("chat"))
     );
     // A token is no session, and a session no token, wherever it was seen before.
-    assert_eq!(
-        door.get("/").cookie("__Host-vestibule", &token).send().await.code(),
-        "session_invalid"
-    );
+    assert_eq!(door.get("/").cookie("__Host-vestibule", &token).send().await.code(), "session_invalid");
     assert_eq!(door.get("/").bearer(&session).send().await.code(), "token_invalid");
 }
 
@@ -373,43 +249,21 @@ async fn bearers_are_spelled_one_way_but_for_the_case_of_the_scheme() {
     let door = Door::start(&config(&upstream)).await;
     let token = ACME.token("maya");
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
-        assert_eq!(
-            door.get("/")
-                .header("Authorization", format!("{scheme} {token}"))
-                .send()
-                .await
-                .status,
-            200
-        );
+        assert_eq!(door.get("/").header("Authorization", format!("{scheme} {token}")).send().await.status, 200);
     }
-    for value in [
-        format!("Bearer {token}, Bearer {token}"),
-        format!("Bearer\t{token}"),
-        "Bearer".into(),
-        "Bearer ".into(),
-    ] {
+    for value in
+        [format!("Bearer {token}, Bearer {token}"), format!("Bearer\t{token}"), "Bearer".into(), "Bearer ".into()]
+    {
         let answer = door.get("/").header("Authorization", &value).send().await;
         assert_eq!(answer.code(), "token_invalid", "{}", value.len());
     }
     for value in [format!("Token {token}"), token.clone(), "Basic dXNlcjpwYXNz".into()] {
         let answer = door.get("/").header("Authorization", &value).send().await;
-        assert_eq!(
-            answer.code(),
-            "token_missing",
-            "another scheme is no credential of ours"
-        );
+        assert_eq!(answer.code(), "token_missing", "another scheme is no credential of ours");
     }
     let session = door.session(&token).await;
-    door.get("/")
-        .header("Authorization", "Basic dXNlcjpwYXNz")
-        .cookie("__Host-vestibule", &session)
-        .send()
-        .await;
-    assert_eq!(
-        upstream.last().header("authorization"),
-        Some("Basic dXNlcjpwYXNz"),
-        "Basic is the app's own business"
-    );
+    door.get("/").header("Authorization", "Basic dXNlcjpwYXNz").cookie("__Host-vestibule", &session).send().await;
+    assert_eq!(upstream.last().header("authorization"), Some("Basic dXNlcjpwYXNz"), "Basic is the app's own business");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,14 +296,8 @@ async fn an_idle_session_ends_and_a_used_one_is_renewed() {
     let answer = door.get("/").cookie("__Host-vestibule", &first).send().await;
     let renewed = answer.cookie("__Host-vestibule").expect("used again after a while");
     door.clock.advance(500);
-    assert_eq!(
-        door.get("/").cookie("__Host-vestibule", &first).send().await.code(),
-        "session_expired"
-    );
-    assert_eq!(
-        door.get("/").cookie("__Host-vestibule", &renewed).send().await.status,
-        200
-    );
+    assert_eq!(door.get("/").cookie("__Host-vestibule", &first).send().await.code(), "session_expired");
+    assert_eq!(door.get("/").cookie("__Host-vestibule", &renewed).send().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,23 +305,11 @@ async fn session_keys_rotate_without_signing_anyone_out() {
     let upstream = Upstream::start().await;
     let keys = |ids: &str| config(&upstream).replace(r#"{ id = "s1", env = "SESSION" }"#, ids);
     let old = Door::start(&keys(r#"{ id = "old", env = "OLD_SESSION" }"#)).await;
-    let both = Door::start(&keys(
-        r#"{ id = "new", env = "SESSION" }, { id = "old", env = "OLD_SESSION" }"#,
-    ))
-    .await;
+    let both = Door::start(&keys(r#"{ id = "new", env = "SESSION" }, { id = "old", env = "OLD_SESSION" }"#)).await;
     let new = Door::start(&keys(r#"{ id = "new", env = "SESSION" }"#)).await;
     let session = old.session(&ACME.token("maya")).await;
-    assert_eq!(
-        both.get("/").cookie("__Host-vestibule", &session).send().await.status,
-        200
-    );
-    assert_eq!(
-        new.get("/").cookie("__Host-vestibule", &session).send().await.code(),
-        "session_invalid"
-    );
+    assert_eq!(both.get("/").cookie("__Host-vestibule", &session).send().await.status, 200);
+    assert_eq!(new.get("/").cookie("__Host-vestibule", &session).send().await.code(), "session_invalid");
     let session = both.session(&ACME.token("maya")).await;
-    assert_eq!(
-        new.get("/").cookie("__Host-vestibule", &session).send().await.status,
-        200
-    );
+    assert_eq!(new.get("/").cookie("__Host-vestibule", &session).send().await.status, 200);
 }

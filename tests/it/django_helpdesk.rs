@@ -39,11 +39,7 @@ impl Helpdesk {
         let address = ready.expect("the helpdesk is ready; `make setup` installs it");
         // Kept open, so that the helpdesk can go on printing.
         std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            child,
-            address,
-            _data: data,
-        }
+        Self { child, address, _data: data }
     }
 
     fn config(&self) -> String {
@@ -74,9 +70,7 @@ impl Helpdesk {
 
 impl Drop for Helpdesk {
     fn drop(&mut self) {
-        let _ = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status();
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }
@@ -89,30 +83,16 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     fn new(door: &'a Door) -> Self {
-        Self {
-            door,
-            cookies: Vec::new(),
-        }
+        Self { door, cookies: Vec::new() }
     }
 
     fn cookie(&self, name: &str) -> &str {
-        self.cookies
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value)
+        self.cookies.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     async fn send(&mut self, ask: Ask) -> Answer {
-        let cookies: Vec<String> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let ask = if cookies.is_empty() {
-            ask
-        } else {
-            ask.header("Cookie", cookies.join("; "))
-        };
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let ask = if cookies.is_empty() { ask } else { ask.header("Cookie", cookies.join("; ")) };
         let answer = ask.send().await;
         for set in answer.headers("set-cookie") {
             let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
@@ -132,10 +112,7 @@ impl<'a> Browser<'a> {
         let token = ACME
             .with(json!({ "userId": user, "userEmail": format!("{user}@acme.example"), "userRoles": ["customer"] }));
         let answer = self.get(&format!("/tickets/my-tickets/?token={token}")).await;
-        assert_eq!(
-            (answer.status, answer.header("location")),
-            (303, Some("/tickets/my-tickets/"))
-        );
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/tickets/my-tickets/")));
         assert!(!self.cookie(COOKIE).is_empty());
     }
 }
@@ -152,15 +129,8 @@ async fn a_ticket_is_opened_found_again_and_nobody_elses() {
     assert_eq!(form.status, 200, "{}", form.text());
     let csrf = maya.cookie("csrftoken").to_owned();
     let title = "The printer on floor 3 eats paper";
-    let fields = [
-        ("csrfmiddlewaretoken", csrf.as_str()),
-        ("title", title),
-        ("body", "Every second page."),
-    ];
-    let submit = door
-        .post("/tickets/submit/")
-        .header("Origin", "http://portal.test")
-        .form(&fields);
+    let fields = [("csrfmiddlewaretoken", csrf.as_str()), ("title", title), ("body", "Every second page.")];
+    let submit = door.post("/tickets/submit/").header("Origin", "http://portal.test").form(&fields);
     let opened = maya.send(submit).await;
     assert_eq!(opened.status, 302, "{}", opened.text());
     let ticket = opened.header("location").unwrap().to_owned();
@@ -168,12 +138,7 @@ async fn a_ticket_is_opened_found_again_and_nobody_elses() {
     // The token is long expired; the session cookie goes on.
     door.clock.advance(2 * 3_600);
     let list = maya.get("/api/user_tickets/").await;
-    assert_eq!(
-        (list.status, list.json()["count"].as_i64()),
-        (200, Some(1)),
-        "{}",
-        list.text()
-    );
+    assert_eq!((list.status, list.json()["count"].as_i64()), (200, Some(1)), "{}", list.text());
     assert_eq!(list.json()["results"][0]["title"], title);
     let id = list.json()["results"][0]["id"].as_i64().unwrap();
     assert!(maya.get(&ticket).await.text().contains(title));
@@ -182,18 +147,11 @@ async fn a_ticket_is_opened_found_again_and_nobody_elses() {
     door.clock.advance(-2 * 3_600);
     tom.sign_in("tom").await;
     assert_eq!(tom.get("/api/user_tickets/").await.json()["count"].as_i64(), Some(0));
-    for target in [
-        ticket.clone(),
-        format!("/view/?ticket={id}"),
-        format!("/tickets/{id}/"),
-        format!("/api/tickets/{id}/"),
-    ] {
+    for target in
+        [ticket.clone(), format!("/view/?ticket={id}"), format!("/tickets/{id}/"), format!("/api/tickets/{id}/")]
+    {
         let answer = tom.get(&target).await;
-        assert!(
-            answer.status == 403 && !answer.text().contains(title),
-            "{target}: {}",
-            answer.status
-        );
+        assert!(answer.status == 403 && !answer.text().contains(title), "{target}: {}", answer.status);
     }
 
     // Tom says he is Maya, or staff, in every way a header can.
@@ -217,11 +175,7 @@ async fn a_ticket_is_opened_found_again_and_nobody_elses() {
     let seen = door.get(&format!("/tickets/{id}/")).bearer(agent).send().await;
     assert!(seen.status == 200 && seen.text().contains(title));
 
-    let out = door
-        .post("/_auth/logout")
-        .cookie(COOKIE, maya.cookie(COOKIE))
-        .send()
-        .await;
+    let out = door.post("/_auth/logout").cookie(COOKIE, maya.cookie(COOKIE)).send().await;
     assert_eq!(out.status, 303);
     assert_eq!(maya.get("/api/user_tickets/").await.status, 401);
 }

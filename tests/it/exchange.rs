@@ -31,41 +31,27 @@ fn assert_guarded(answer: &Answer) {
 async fn a_token_is_exchanged_by_any_of_its_carriers() {
     let (upstream, door) = start().await;
     let by_bearer = door.exchange(&fresh("maya")).await;
-    let by_json = door
-        .post("/_auth/exchange")
-        .json(&json!({ "token": fresh("maya"), "return_to": "/a" }))
-        .send()
-        .await;
+    let by_json = door.post("/_auth/exchange").json(&json!({ "token": fresh("maya"), "return_to": "/a" })).send().await;
     for answer in [&by_bearer, &by_json] {
         assert_eq!(answer.status, 200);
         let user = json!({
             "id": "maya", "tenant": "acme", "roles": ["agent"], "email": "maya@acme.example", "name": null, "plan": "pro"
         });
-        assert_eq!(
-            answer.json(),
-            json!({ "user": user, "expires_at": "2026-11-20T12:00:00Z" })
-        );
+        assert_eq!(answer.json(), json!({ "user": user, "expires_at": "2026-11-20T12:00:00Z" }));
     }
     let form = [("token", fresh("maya")), ("return_to", "/a?b=c#d".to_owned())];
     let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let by_form = door.post("/_auth/exchange").form(&form).send().await;
     let by_link = door
-        .get(&format!(
-            "/_auth/exchange?jwt={}&return_to=%2Fa%3Fb%3Dc%23d",
-            fresh("maya")
-        ))
+        .get(&format!("/_auth/exchange?jwt={}&return_to=%2Fa%3Fb%3Dc%23d", fresh("maya")))
         .navigating()
         .send()
         .await;
     for answer in [&by_form, &by_link] {
         assert_eq!((answer.status, answer.header("location")), (303, Some("/a?b=c#d")));
     }
-    let as_data = door
-        .post("/_auth/exchange")
-        .header("Accept", "application/json")
-        .form(&[("jwt", &fresh("maya"))])
-        .send()
-        .await;
+    let as_data =
+        door.post("/_auth/exchange").header("Accept", "application/json").form(&[("jwt", &fresh("maya"))]).send().await;
     assert_eq!(as_data.status, 200);
     for answer in [by_bearer, by_json, by_form, by_link, as_data] {
         assert_guarded(&answer);
@@ -88,12 +74,7 @@ async fn the_cookie_is_locked_down_and_says_nothing() {
     let (one, other) = (answer.cookie(COOKIE).unwrap(), door.session(&fresh("maya")).await);
     assert_ne!(one, other);
     for at in 0..one.len() {
-        let changed = format!(
-            "{}{}{}",
-            &one[..at],
-            if one.as_bytes()[at] == b'x' { 'y' } else { 'x' },
-            &one[at + 1..]
-        );
+        let changed = format!("{}{}{}", &one[..at], if one.as_bytes()[at] == b'x' { 'y' } else { 'x' }, &one[at + 1..]);
         let answer = door.get("/").cookie(COOKIE, &changed).send().await;
         assert_eq!(answer.code(), "session_invalid", "changed at {at}");
     }
@@ -102,12 +83,7 @@ async fn the_cookie_is_locked_down_and_says_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_cannot_choose_its_session() {
     let (_upstream, door) = start().await;
-    let answer = door
-        .post("/_auth/exchange")
-        .bearer(fresh("maya"))
-        .cookie(COOKIE, "attacker")
-        .send()
-        .await;
+    let answer = door.post("/_auth/exchange").bearer(fresh("maya")).cookie(COOKIE, "attacker").send().await;
     assert_eq!(answer.status, 200);
     assert_ne!(answer.cookie(COOKIE).unwrap(), "attacker");
     assert_eq!(door.get("/").cookie(COOKIE, "attacker").send().await.status, 401);
@@ -122,11 +98,7 @@ async fn a_token_is_exchanged_once_however_many_ask() {
     assert_eq!(won, 1);
     let lost = answers.iter().find(|answer| answer.status == 401).unwrap();
     assert_eq!(lost.code(), "token_spent");
-    assert_eq!(
-        door.get("/").bearer(&token).send().await.status,
-        200,
-        "as a bearer it is good until it expires"
-    );
+    assert_eq!(door.get("/").bearer(&token).send().await.status, 200, "as a bearer it is good until it expires");
 }
 
 /// Runs some at once.
@@ -141,11 +113,7 @@ async fn futures<F: Future<Output = Answer>>(count: usize, make: impl Fn() -> F)
             }
             std::task::Poll::Pending => true,
         });
-        if running.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if running.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     answers
@@ -158,17 +126,9 @@ async fn a_spent_token_with_its_live_session_is_that_session() {
     let session = door.session(&token).await;
     let link = format!("/_auth/exchange?token={token}&return_to=/a");
     let again = door.get(&link).navigating().cookie(COOKIE, &session).send().await;
-    assert_eq!(
-        (again.status, again.header("location"), again.header("set-cookie")),
-        (303, Some("/a"), None)
-    );
+    assert_eq!((again.status, again.header("location"), again.header("set-cookie")), (303, Some("/a"), None));
     let of_another = door.session(&fresh("tom")).await;
-    let answer = door
-        .post("/_auth/exchange")
-        .bearer(&token)
-        .cookie(COOKIE, &of_another)
-        .send()
-        .await;
+    let answer = door.post("/_auth/exchange").bearer(&token).cookie(COOKIE, &of_another).send().await;
     assert_eq!(answer.code(), "token_spent");
     let page = door.get(&link).navigating().send().await;
     assert_eq!(page.status, 401);
@@ -203,11 +163,7 @@ async fn looking_spends_nothing() {
             let answer = look.send().await;
             assert_eq!((answer.status, answer.header("set-cookie")), (status, None));
         }
-        assert_eq!(
-            door.get(&target).navigating().send().await.status,
-            303,
-            "and the token is still good"
-        );
+        assert_eq!(door.get(&target).navigating().send().await.status, 303, "and the token is still good");
     }
     assert_eq!(door.ask("HEAD", "/_auth/exchange").send().await.status, 400);
 }
@@ -224,46 +180,27 @@ async fn carriers_that_contradict_are_refused() {
         door.post("/_auth/exchange").bearer(&a).bearer(&a),
         door.get(&format!("/_auth/exchange?token={a}&token={b}")),
         door.get(&format!("/handed?token={a}&token={b}")),
-        door.post("/_auth/exchange")
-            .form(&[("token", &a), ("return_to", "/a"), ("return_to", "/b")]),
+        door.post("/_auth/exchange").form(&[("token", &a), ("return_to", "/a"), ("return_to", "/b")]),
         door.get(&format!("/_auth/exchange?token={a}&return_to=/a&return_to=/b")),
         door.post(&format!("/_auth/exchange?token={a}")),
         door.get("/_auth/exchange"),
-        door.post("/_auth/exchange")
-            .header("Content-Type", "text/plain")
-            .body(a.clone()),
-        door.post("/_auth/exchange")
-            .header("Content-Type", "multipart/form-data; boundary=x")
-            .body("--x"),
-        door.post("/_auth/exchange")
-            .header("Content-Encoding", "gzip")
-            .json(&json!({ "token": a })),
-        door.post("/_auth/exchange")
-            .header("Content-Type", "application/json")
-            .body("{\"token\":1}"),
-        door.post("/_auth/exchange")
-            .header("Content-Type", "application/json")
-            .body("[]"),
+        door.post("/_auth/exchange").header("Content-Type", "text/plain").body(a.clone()),
+        door.post("/_auth/exchange").header("Content-Type", "multipart/form-data; boundary=x").body("--x"),
+        door.post("/_auth/exchange").header("Content-Encoding", "gzip").json(&json!({ "token": a })),
+        door.post("/_auth/exchange").header("Content-Type", "application/json").body("{\"token\":1}"),
+        door.post("/_auth/exchange").header("Content-Type", "application/json").body("[]"),
         door.post("/_auth/exchange")
             .header("Content-Type", "application/json")
             .body(format!("{{\"token\":\"{a}\",\"token\":\"{b}\"}}")),
     ];
     for (number, ask) in asks.into_iter().enumerate() {
         let answer = ask.send().await;
-        assert_eq!(
-            (answer.status, answer.header("set-cookie")),
-            (400, None),
-            "case {number}: {}",
-            answer.text()
-        );
+        assert_eq!((answer.status, answer.header("set-cookie")), (400, None), "case {number}: {}", answer.text());
     }
     assert_eq!(door.post("/_auth/exchange").send().await.code(), "token_missing");
     for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
         let answer = door.ask(method, "/_auth/exchange").bearer(&a).send().await;
-        assert_eq!(
-            (answer.code().as_str(), answer.header("set-cookie")),
-            ("method_not_allowed", None)
-        );
+        assert_eq!((answer.code().as_str(), answer.header("set-cookie")), ("method_not_allowed", None));
     }
     assert_eq!(door.exchange(&a).await.status, 200, "none of it spent the token");
 }
@@ -283,9 +220,7 @@ async fn bodies_are_bounded() {
         .send(b"POST /_auth/exchange HTTP/1.1\r\nHost: portal.test\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await;
     for _ in 0..20 {
-        client
-            .send(format!("400\r\n{}\r\n", " ".repeat(0x400)).as_bytes())
-            .await;
+        client.send(format!("400\r\n{}\r\n", " ".repeat(0x400)).as_bytes()).await;
     }
     assert_eq!(client.receive(false).await.unwrap().code(), "payload_too_large");
     let mut client = Client::connect(door.address).await;
@@ -304,47 +239,19 @@ async fn bodies_are_bounded() {
 async fn a_page_opened_with_a_token_is_itself_without_it() {
     let (upstream, door) = start().await;
     let token = fresh("maya");
-    let answer = door
-        .get(&format!("/handed/page?x=%2Fy&token={token}&z"))
-        .navigating()
-        .send()
-        .await;
-    assert_eq!(
-        (answer.status, answer.header("location")),
-        (303, Some("/handed/page?x=%2Fy&z"))
-    );
+    let answer = door.get(&format!("/handed/page?x=%2Fy&token={token}&z")).navigating().send().await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/handed/page?x=%2Fy&z")));
     assert_guarded(&answer);
     let session = answer.cookie(COOKIE).unwrap();
-    let answer = door
-        .get(&format!("/handed/page?token={token}"))
-        .navigating()
-        .cookie(COOKIE, &session)
-        .send()
-        .await;
-    assert_eq!(
-        (answer.status, answer.header("location")),
-        (303, Some("/handed/page")),
-        "a reload goes on"
-    );
+    let answer = door.get(&format!("/handed/page?token={token}")).navigating().cookie(COOKIE, &session).send().await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/handed/page")), "a reload goes on");
     assert!(upstream.seen().is_empty());
-    let answer = door
-        .post(&format!("/handed/page?token={token}&z=1"))
-        .cookie(COOKIE, &session)
-        .body("x=1")
-        .send()
-        .await;
+    let answer =
+        door.post(&format!("/handed/page?token={token}&z=1")).cookie(COOKIE, &session).body("x=1").send().await;
     assert_eq!(answer.status, 200, "a POST is no handoff");
-    assert_eq!(
-        upstream.last().target(),
-        "/handed/page?z=1",
-        "and the token is gone all the same"
-    );
+    assert_eq!(upstream.last().target(), "/handed/page?z=1", "and the token is gone all the same");
     let answer = door.get("/?token=of-the-app").cookie(COOKIE, &session).send().await;
-    assert_eq!(
-        (answer.status, upstream.last().target()),
-        (200, "/?token=of-the-app"),
-        "elsewhere it is the app's own"
-    );
+    assert_eq!((answer.status, upstream.last().target()), (200, "/?token=of-the-app"), "elsewhere it is the app's own");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -374,32 +281,18 @@ async fn redirects_stay_on_this_origin() {
         ("tickets", "/"),
     ] {
         let answer = door
-            .get(&format!(
-                "/_auth/exchange?token={}&return_to={}",
-                fresh("maya"),
-                encode(wanted)
-            ))
+            .get(&format!("/_auth/exchange?token={}&return_to={}", fresh("maya"), encode(wanted)))
             .navigating()
             .send()
             .await;
-        assert_eq!(
-            (answer.status, answer.header("location")),
-            (303, Some(location)),
-            "{wanted:?}"
-        );
+        assert_eq!((answer.status, answer.header("location")), (303, Some(location)), "{wanted:?}");
         let own = url::Url::parse("http://portal.test/").unwrap();
-        assert_eq!(
-            own.join(answer.header("location").unwrap()).unwrap().origin(),
-            own.origin(),
-            "{wanted:?}"
-        );
+        assert_eq!(own.join(answer.header("location").unwrap()).unwrap().origin(), own.origin(), "{wanted:?}");
         assert!(!answer.text().contains("evil"));
     }
     let token = fresh("maya");
     let answer = door
-        .get(&format!(
-            "/_auth/exchange?token={token}&return_to=%2F_auth%2Fexchange%3Ftoken%3D{token}"
-        ))
+        .get(&format!("/_auth/exchange?token={token}&return_to=%2F_auth%2Fexchange%3Ftoken%3D{token}"))
         .navigating()
         .send()
         .await;
@@ -411,12 +304,7 @@ async fn an_exchange_comes_from_our_origin_or_the_tenants() {
     let (_upstream, door) = start().await;
     for origin in ["http://portal.test", "https://portal.test", "https://app.acme.example"] {
         assert_eq!(
-            door.post("/_auth/exchange")
-                .header("Origin", origin)
-                .bearer(fresh("maya"))
-                .send()
-                .await
-                .status,
+            door.post("/_auth/exchange").header("Origin", origin).bearer(fresh("maya")).send().await.status,
             200,
             "{origin}"
         );
@@ -430,23 +318,10 @@ async fn an_exchange_comes_from_our_origin_or_the_tenants() {
         "http://portal.test:444",
         "",
     ] {
-        let answer = door
-            .post("/_auth/exchange")
-            .header("Origin", origin)
-            .bearer(&token)
-            .send()
-            .await;
-        assert_eq!(
-            (answer.code().as_str(), answer.header("set-cookie")),
-            ("origin_not_allowed", None),
-            "{origin}"
-        );
+        let answer = door.post("/_auth/exchange").header("Origin", origin).bearer(&token).send().await;
+        assert_eq!((answer.code().as_str(), answer.header("set-cookie")), ("origin_not_allowed", None), "{origin}");
     }
-    assert_eq!(
-        door.exchange(&token).await.status,
-        200,
-        "and the token was not spent on it"
-    );
+    assert_eq!(door.exchange(&token).await.status, 200, "and the token was not spent on it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -459,10 +334,7 @@ async fn a_link_for_another_user_asks_first() {
     assert_eq!((page.status, page.header("set-cookie")), (200, None));
     assert_guarded(&page);
     let text = page.text();
-    assert!(
-        text.contains("maya@acme.example") && text.contains("&lt;b&gt;tom") && !text.contains("<b>tom"),
-        "{text}"
-    );
+    assert!(text.contains("maya@acme.example") && text.contains("&lt;b&gt;tom") && !text.contains("<b>tom"), "{text}");
     // Another site cannot agree in the person's stead.
     let agree = [("token", token.as_str()), ("return_to", "/a"), ("agreed", "yes")];
     let forged = door
@@ -482,18 +354,10 @@ async fn a_link_for_another_user_asks_first() {
         .await;
     assert_eq!((agreed.status, agreed.header("location")), (303, Some("/a")));
     assert!(agreed.cookie(COOKIE).is_some());
-    assert_eq!(
-        door.get("/").cookie(COOKIE, &maya).send().await.code(),
-        "revoked",
-        "the session it replaced has ended"
-    );
+    assert_eq!(door.get("/").cookie(COOKIE, &maya).send().await.code(), "revoked", "the session it replaced has ended");
     let maya = door.session(&fresh("maya")).await;
-    let same = door
-        .get(&format!("/_auth/exchange?token={}", fresh("maya")))
-        .navigating()
-        .cookie(COOKIE, &maya)
-        .send()
-        .await;
+    let same =
+        door.get(&format!("/_auth/exchange?token={}", fresh("maya"))).navigating().cookie(COOKIE, &maya).send().await;
     assert_eq!(same.status, 303, "the same user is not asked");
 }
 
@@ -502,9 +366,7 @@ async fn switching_may_be_silent_or_refused_and_every_handoff_may_ask() {
     let upstream = Upstream::start().await;
     let with = |line: &str| config(&upstream).replace("[tenants.acme]", &format!("[tenants.acme]\n{line}"));
     let link = |door: &Door, session: &str| {
-        door.get(&format!("/_auth/exchange?token={}", fresh("tom")))
-            .navigating()
-            .cookie(COOKIE, session)
+        door.get(&format!("/_auth/exchange?token={}", fresh("tom"))).navigating().cookie(COOKIE, session)
     };
     let replaces = Door::start(&with("on_switch = \"replace\"")).await;
     let maya = replaces.session(&fresh("maya")).await;
@@ -513,13 +375,7 @@ async fn switching_may_be_silent_or_refused_and_every_handoff_may_ask() {
     let maya = rejects.session(&fresh("maya")).await;
     assert_eq!(link(&rejects, &maya).send().await.status, 403);
     assert_eq!(
-        rejects
-            .post("/_auth/exchange")
-            .bearer(fresh("tom"))
-            .cookie(COOKIE, &maya)
-            .send()
-            .await
-            .code(),
+        rejects.post("/_auth/exchange").bearer(fresh("tom")).cookie(COOKIE, &maya).send().await.code(),
         "forbidden"
     );
     let confirms = Door::start(&with("handoff = \"confirm\"")).await;
@@ -532,51 +388,29 @@ async fn switching_may_be_silent_or_refused_and_every_handoff_may_ask() {
 async fn the_session_endpoint_says_who_by_bearer_or_cookie() {
     let (_upstream, door) = start().await;
     let by_bearer = door.get("/_auth/session").bearer(fresh("maya")).send().await;
-    assert_eq!(
-        (by_bearer.status, by_bearer.json()["expires_at"].as_str()),
-        (200, Some("2026-11-20T00:10:00Z"))
-    );
+    assert_eq!((by_bearer.status, by_bearer.json()["expires_at"].as_str()), (200, Some("2026-11-20T00:10:00Z")));
     let session = door.session(&fresh("maya")).await;
     let by_cookie = door.get("/_auth/session").cookie(COOKIE, &session).send().await;
     assert_eq!(
-        (
-            by_cookie.json()["user"]["id"].as_str(),
-            by_cookie.json()["expires_at"].as_str()
-        ),
+        (by_cookie.json()["user"]["id"].as_str(), by_cookie.json()["expires_at"].as_str()),
         (Some("maya"), Some("2026-11-20T12:00:00Z"))
     );
     assert_guarded(&by_cookie);
     assert_eq!(door.get("/_auth/session").send().await.code(), "token_missing");
-    assert_eq!(
-        door.get("/_auth/session")
-            .bearer("x")
-            .cookie(COOKIE, &session)
-            .send()
-            .await
-            .code(),
-        "token_invalid"
-    );
+    assert_eq!(door.get("/_auth/session").bearer("x").cookie(COOKIE, &session).send().await.code(), "token_invalid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_ends_the_session_everywhere_on_this_instance() {
     let upstream = Upstream::start().await;
-    let text = config(&upstream).replace(
-        "[tenants.acme]",
-        "[tenants.acme]\nlogout_url = \"https://app.acme.example/bye\"",
-    );
+    let text =
+        config(&upstream).replace("[tenants.acme]", "[tenants.acme]\nlogout_url = \"https://app.acme.example/bye\"");
     let door = Door::start(&text).await;
     let session = door.session(&fresh("maya")).await;
     let mut open = Client::connect(door.address).await;
-    assert_eq!(
-        door.get("/").cookie(COOKIE, &session).send_over(&mut open).await.status,
-        200
-    );
+    assert_eq!(door.get("/").cookie(COOKIE, &session).send_over(&mut open).await.status, 200);
     let answer = door.post("/_auth/logout").cookie(COOKIE, &session).send().await;
-    assert_eq!(
-        (answer.status, answer.header("location")),
-        (303, Some("https://app.acme.example/bye"))
-    );
+    assert_eq!((answer.status, answer.header("location")), (303, Some("https://app.acme.example/bye")));
     assert_eq!(answer.cookie(COOKIE).as_deref(), Some(""));
     assert_guarded(&answer);
     let replayed = door.get("/").cookie(COOKIE, &session).send_over(&mut open).await;
@@ -590,17 +424,9 @@ async fn signing_out_ends_the_session_everywhere_on_this_instance() {
     assert_eq!(without.cookie(COOKIE).as_deref(), Some(""));
     let to = door.post("/_auth/logout").form(&[("return_to", "/bye")]).send().await;
     assert_eq!(to.header("location"), Some("/bye"));
-    let to = door
-        .post("/_auth/logout")
-        .form(&[("return_to", "https://evil.test/")])
-        .send()
-        .await;
+    let to = door.post("/_auth/logout").form(&[("return_to", "https://evil.test/")]).send().await;
     assert_eq!(to.header("location"), Some("/"));
-    let data = door
-        .post("/_auth/logout")
-        .header("Accept", "application/json")
-        .send()
-        .await;
+    let data = door.post("/_auth/logout").header("Accept", "application/json").send().await;
     assert_eq!((data.status, data.body.len()), (204, 0));
 }
 
@@ -609,10 +435,7 @@ async fn only_a_same_site_navigation_signs_out_by_get() {
     let (_upstream, door) = start().await;
     let session = door.session(&fresh("maya")).await;
     let get = |site: &str, mode: &str| {
-        door.get("/_auth/logout")
-            .header("Sec-Fetch-Site", site)
-            .header("Sec-Fetch-Mode", mode)
-            .cookie(COOKIE, &session)
+        door.get("/_auth/logout").header("Sec-Fetch-Site", site).header("Sec-Fetch-Mode", mode).cookie(COOKIE, &session)
     };
     for ask in [
         get("cross-site", "navigate"),
@@ -621,25 +444,13 @@ async fn only_a_same_site_navigation_signs_out_by_get() {
     ] {
         assert_eq!(ask.send().await.status, 403);
     }
-    let foreign = door
-        .post("/_auth/logout")
-        .header("Origin", "https://evil.test")
-        .cookie(COOKIE, &session)
-        .send()
-        .await;
+    let foreign =
+        door.post("/_auth/logout").header("Origin", "https://evil.test").cookie(COOKIE, &session).send().await;
     assert_eq!(foreign.code(), "origin_not_allowed");
-    assert_eq!(
-        door.get("/").cookie(COOKIE, &session).send().await.status,
-        200,
-        "still signed in"
-    );
+    assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "still signed in");
     assert_eq!(get("same-origin", "navigate").send().await.status, 303);
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.code(), "revoked");
-    let referred = door
-        .get("/_auth/logout")
-        .header("Referer", "http://portal.test/x")
-        .send()
-        .await;
+    let referred = door.get("/_auth/logout").header("Referer", "http://portal.test/x").send().await;
     assert_eq!(referred.status, 303, "browsers that only say where the link was");
 }
 
@@ -649,11 +460,7 @@ async fn an_identity_too_large_for_a_cookie_is_refused_and_the_token_kept() {
     let token = ACME.with(json!({ "userRoles": vec!["r".repeat(120); 40] }));
     let answer = door.exchange(&token).await;
     assert_eq!((answer.status, answer.code().as_str()), (413, "payload_too_large"));
-    assert_eq!(
-        door.get("/").bearer(&token).send().await.status,
-        200,
-        "as a bearer it fits"
-    );
+    assert_eq!(door.get("/").bearer(&token).send().await.status, 200, "as a bearer it fits");
     assert_eq!(door.exchange(&token).await.code(), "payload_too_large", "not spent");
 }
 
@@ -662,19 +469,9 @@ async fn names_and_paths_of_the_exchange_are_configurable() {
     let upstream = Upstream::start().await;
     let exchange = "[exchange]\npaths = [\"/access/jwt\"]\ntoken_params = [\"ssoToken\"]\nreturn_params = [\"rd\", \"redirect\"]\n";
     let door = Door::start(&format!("{exchange}{}", config(&upstream))).await;
-    let answer = door
-        .get(&format!("/access/jwt?ssoToken={}&redirect=/a", fresh("maya")))
-        .navigating()
-        .send()
-        .await;
+    let answer = door.get(&format!("/access/jwt?ssoToken={}&redirect=/a", fresh("maya"))).navigating().send().await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/a")));
-    assert_eq!(
-        door.get(&format!("/_auth/exchange?token={}", fresh("maya")))
-            .send()
-            .await
-            .code(),
-        "bad_request"
-    );
+    assert_eq!(door.get(&format!("/_auth/exchange?token={}", fresh("maya"))).send().await.code(), "bad_request");
     let maya = answer.cookie(COOKIE).unwrap();
     let page = door
         .get(&format!("/access/jwt?ssoToken={}&rd=/b", fresh("tom")))

@@ -28,12 +28,7 @@ async fn forged_identity_is_removed_in_every_spelling_on_every_route() {
     let door = Door::start(&config(&upstream)).await;
     let token = ACME.token("maya");
     for name in SPELLINGS {
-        let forged = |target: &str| {
-            door.get(target)
-                .header(name, "admin")
-                .header("Accept", "*/*")
-                .header(name, "root")
-        };
+        let forged = |target: &str| door.get(target).header(name, "admin").header("Accept", "*/*").header(name, "root");
         assert_eq!(forged("/").bearer(&token).send().await.status, 200);
         let seen = upstream.last();
         assert_eq!(seen.identity(), ("maya", "acme", "agent"), "{name}");
@@ -43,11 +38,7 @@ async fn forged_identity_is_removed_in_every_spelling_on_every_route() {
             assert!(upstream.last().is_anonymous(), "{name} on {target}");
         }
     }
-    for ask in [
-        door.ask("HEAD", "/"),
-        door.ask("OPTIONS", "/"),
-        door.post("/").body("X-User-Id: admin"),
-    ] {
+    for ask in [door.ask("HEAD", "/"), door.ask("OPTIONS", "/"), door.post("/").body("X-User-Id: admin")] {
         assert_eq!(ask.header("X_Roles", "admin").bearer(&token).send().await.status, 200);
         assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"));
     }
@@ -58,11 +49,8 @@ async fn absent_claims_leave_no_room_for_a_clients_headers() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
     let bare = ACME.with(json!({ "userRoles": null, "userEmail": null, "plan": null }));
-    let forged = door
-        .get("/")
-        .header("X-Roles", "admin")
-        .header("X-User-Email", "root@acme.example")
-        .header("X-Plan", "gold");
+    let forged =
+        door.get("/").header("X-Roles", "admin").header("X-User-Email", "root@acme.example").header("X-Plan", "gold");
     assert_eq!(forged.bearer(bare).send().await.status, 200);
     let seen = upstream.last();
     assert_eq!(seen.identity(), ("maya", "acme", ""), "roles are sent empty");
@@ -73,17 +61,8 @@ async fn absent_claims_leave_no_room_for_a_clients_headers() {
 async fn connection_cannot_remove_what_we_set() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
-    for nominated in [
-        "close, X-User-Id",
-        "x-user-id, x-tenant, X-Roles",
-        "keep-alive, authorization",
-    ] {
-        let answer = door
-            .get("/")
-            .header("Connection", nominated)
-            .bearer(ACME.token("maya"))
-            .send()
-            .await;
+    for nominated in ["close, X-User-Id", "x-user-id, x-tenant, X-Roles", "keep-alive, authorization"] {
+        let answer = door.get("/").header("Connection", nominated).bearer(ACME.token("maya")).send().await;
         assert_eq!(answer.status, 200, "{nominated}");
         assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"), "{nominated}");
     }
@@ -103,10 +82,7 @@ async fn forged_headers_in_trailers_and_folded_lines_come_to_nothing() {
     assert_eq!(client.receive(false).await.map(|answer| answer.status), Some(200));
     let seen = upstream.last();
     assert_eq!(seen.identity(), ("maya", "acme", "agent"));
-    assert!(
-        !String::from_utf8_lossy(&seen.body).contains("admin"),
-        "trailers are not passed on"
-    );
+    assert!(!String::from_utf8_lossy(&seen.body).contains("admin"), "trailers are not passed on");
     let mut client = Client::connect(door.address).await;
     let folded = format!(
         "GET / HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {token}\r\nX-A: b\r\n X-User-Id: admin\r\n\r\n"
@@ -124,18 +100,10 @@ async fn more_names_can_be_stripped_and_all_renamed() {
     let identity = "[identity]\nheaders = { user = \"Remote-User\", roles = \"X-Groups\" }\nstrip = [\"X-Forwarded-User\", \"X-Internal\"]\n";
     let door = Door::start(&format!("{identity}{}", config(&upstream))).await;
     let ask = door.get("/").bearer(ACME.token("maya"));
-    ask.header("remote_user", "admin")
-        .header("X_Internal", "1")
-        .header("X-Forwarded-User", "admin")
-        .send()
-        .await;
+    ask.header("remote_user", "admin").header("X_Internal", "1").header("X-Forwarded-User", "admin").send().await;
     let seen = upstream.last();
     assert_eq!(
-        (
-            seen.header("remote-user"),
-            seen.header("x-groups"),
-            seen.header("x-tenant")
-        ),
+        (seen.header("remote-user"), seen.header("x-groups"), seen.header("x-tenant")),
         (Some("maya"), Some("agent"), Some("acme"))
     );
     assert!(!String::from_utf8_lossy(&seen.raw).contains("admin"));
@@ -167,15 +135,8 @@ async fn no_credential_reaches_the_app() {
     let session = door.session(&token).await;
     let cookies = format!("a=1; {COOKIE}={session}; b=\"x y\"; c=ü=; {COOKIE}x=2");
     assert_eq!(door.get("/").header("Cookie", &cookies).send().await.status, 200);
-    assert_eq!(
-        upstream.last().header("cookie"),
-        Some("a=1; b=\"x y\"; c=Ã¼=; __Host-vestibulex=2")
-    );
-    let crumbs = door
-        .get("/")
-        .header("Cookie", "a=1")
-        .cookie(COOKIE, &session)
-        .header("Cookie", "b=2; c=3");
+    assert_eq!(upstream.last().header("cookie"), Some("a=1; b=\"x y\"; c=Ã¼=; __Host-vestibulex=2"));
+    let crumbs = door.get("/").header("Cookie", "a=1").cookie(COOKIE, &session).header("Cookie", "b=2; c=3");
     assert_eq!(crumbs.send().await.status, 200);
     assert_eq!(upstream.last().header("cookie"), Some("a=1; b=2; c=3"));
     door.get("/").cookie(COOKIE, &session).send().await;
@@ -186,10 +147,7 @@ async fn no_credential_reaches_the_app() {
         assert!(!raw.contains(&token) && !raw.contains(&session), "{target}");
     }
     let referer = format!("http://portal.test/handed?a=1&token={token}&access_token={token}");
-    door.get(&format!("/handed?access_token={token}"))
-        .header("Referer", referer)
-        .send()
-        .await;
+    door.get(&format!("/handed?access_token={token}")).header("Referer", referer).send().await;
     assert_eq!(
         (upstream.last().target(), upstream.last().header("referer")),
         ("/handed", Some("http://portal.test/handed?a=1"))
@@ -203,10 +161,7 @@ async fn a_route_may_forward_the_token() {
     let door = Door::start(&text).await;
     let token = ACME.token("maya");
     door.get("/optional").bearer(&token).send().await;
-    assert_eq!(
-        upstream.last().header("authorization"),
-        Some(format!("Bearer {token}").as_str())
-    );
+    assert_eq!(upstream.last().header("authorization"), Some(format!("Bearer {token}").as_str()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,11 +182,7 @@ async fn forwarding_headers_are_rebuilt_unless_a_trusted_proxy_sent_them() {
         "X_Forwarded_For",
     ];
     let ask = |door: &Door| {
-        names
-            .iter()
-            .fold(door.get("/").bearer(ACME.token("maya")), |ask, name| {
-                ask.header(name, "evil.test")
-            })
+        names.iter().fold(door.get("/").bearer(ACME.token("maya")), |ask, name| ask.header(name, "evil.test"))
     };
     assert_eq!(ask(&door).send().await.status, 200);
     let seen = upstream.last();
@@ -242,15 +193,10 @@ async fn forwarding_headers_are_rebuilt_unless_a_trusted_proxy_sent_them() {
     );
     assert!(!String::from_utf8_lossy(&seen.raw).contains("evil"));
 
-    let trusting = Door::start(&format!(
-        "[listen]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n{}",
-        config(&upstream)
-    ))
-    .await;
-    let ask = trusting
-        .get("/")
-        .bearer(ACME.token("maya"))
-        .header("X-Forwarded-For", "203.0.113.9, 10.1.2.3");
+    let trusting =
+        Door::start(&format!("[listen]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n{}", config(&upstream)))
+            .await;
+    let ask = trusting.get("/").bearer(ACME.token("maya")).header("X-Forwarded-For", "203.0.113.9, 10.1.2.3");
     ask.header("X-Forwarded-Proto", "https")
         .header("X-Forwarded-Host", "public.test")
         .header("X_Forwarded_For", "evil")
@@ -270,11 +216,7 @@ async fn every_request_has_an_id_and_a_trace_is_passed_on() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let ask = door
-        .get("/")
-        .bearer(ACME.token("maya"))
-        .header("X-Request-Id", "mine")
-        .header("traceparent", trace);
+    let ask = door.get("/").bearer(ACME.token("maya")).header("X-Request-Id", "mine").header("traceparent", trace);
     let answer = ask.send().await;
     let id = answer.header("x-request-id").unwrap();
     assert_eq!((upstream.last().header("x-request-id"), id.len()), (Some(id), 32));
@@ -300,14 +242,7 @@ async fn answers_to_known_callers_are_private_and_our_cookies_are_ours() {
     assert_eq!(anonymous.header("cache-control"), None);
     let cached = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Control: max-age=60\r\n\r\n").await;
     let door = Door::start(&config(&cached)).await;
-    assert_eq!(
-        door.get("/")
-            .bearer(ACME.token("maya"))
-            .send()
-            .await
-            .header("cache-control"),
-        Some("max-age=60")
-    );
+    assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.header("cache-control"), Some("max-age=60"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -315,12 +250,7 @@ async fn bodies_and_the_hosts_name_go_through() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
     let body: Vec<u8> = (0..200_000_u32).map(|i| i as u8).collect();
-    let answer = door
-        .post("/upload")
-        .bearer(ACME.token("maya"))
-        .body(body.clone())
-        .send()
-        .await;
+    let answer = door.post("/upload").bearer(ACME.token("maya")).body(body.clone()).send().await;
     assert_eq!(answer.status, 200);
     assert!(upstream.last().body == body);
     assert_eq!(upstream.last().header("host"), Some("portal.test"));
@@ -334,23 +264,14 @@ async fn bodies_and_the_hosts_name_go_through() {
 async fn another_server_takes_over_with_the_same_identity() {
     let (one, other) = (Upstream::start().await, Upstream::start().await);
     // A port that nothing listens on.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let servers = format!("servers = [\"{dead}\", \"{}\"]", other.address);
     let text = config(&one).replace(&format!("servers = [\"{}\"]", one.address), &servers);
     for balance in ["round_robin", "least_requests"] {
         let door =
             Door::start(&text.replace("[upstreams.app]", &format!("[upstreams.app]\nbalance = \"{balance}\""))).await;
         for _ in 0..4 {
-            let answer = door
-                .post("/")
-                .header("X-User-Id", "admin")
-                .bearer(ACME.token("maya"))
-                .body("x")
-                .send()
-                .await;
+            let answer = door.post("/").header("X-User-Id", "admin").bearer(ACME.token("maya")).body("x").send().await;
             assert_eq!(answer.status, 200, "{balance}");
             assert_eq!(other.last().identity(), ("maya", "acme", "agent"));
         }
@@ -367,13 +288,8 @@ async fn a_unix_socket_is_a_server_too() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = vec![0; 4096];
         let length = stream.read(&mut request).await.unwrap();
-        let knows = String::from_utf8_lossy(&request[..length])
-            .to_lowercase()
-            .contains("x-user-id: maya");
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{knows}",
-            knows.to_string().len()
-        );
+        let knows = String::from_utf8_lossy(&request[..length]).to_lowercase().contains("x-user-id: maya");
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{knows}", knows.to_string().len());
         stream.write_all(answer.as_bytes()).await.unwrap();
     });
     let upstream = Upstream::start().await;

@@ -23,12 +23,8 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
         command.env(name, Secrets::find(name).unwrap());
     }
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let mut child = command
-        .args(["run", "--log", "trace"])
-        .current_dir(folder.path())
-        .stderr(Stdio::from(log))
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.args(["run", "--log", "trace"]).current_dir(folder.path()).stderr(Stdio::from(log)).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() {
         assert!(Instant::now() < end, "it listens");
@@ -43,39 +39,20 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
     let answer = ask("POST", "/_auth/exchange").bearer(&good).send().await;
     let session = answer.cookie("__Host-vestibule").unwrap();
     let link = token("tom");
-    let forged = Issuer {
-        secret: "not-the-secret-0123456789abcdef012345",
-        ..Issuer::ACME
-    }
-    .token("maya");
+    let forged = Issuer { secret: "not-the-secret-0123456789abcdef012345", ..Issuer::ACME }.token("maya");
     let mut answers = vec![
         ask("GET", "/").bearer(&good).send().await,
         ask("GET", "/").bearer(&forged).send().await,
         ask("GET", "/").cookie("__Host-vestibule", &session).send().await,
-        ask("GET", "/")
-            .cookie("__Host-vestibule", &format!("{session}x"))
-            .send()
-            .await,
-        ask("GET", &format!("/_auth/exchange?token={link}"))
-            .navigating()
-            .send()
-            .await,
+        ask("GET", "/").cookie("__Host-vestibule", &format!("{session}x")).send().await,
+        ask("GET", &format!("/_auth/exchange?token={link}")).navigating().send().await,
         ask("GET", &format!("/handed?token={link}")).navigating().send().await,
         ask("GET", &format!("/handed?access_token={good}")).send().await,
         ask("GET", &format!("/a//b?token={good}")).bearer(&good).send().await,
         ask("POST", "/_auth/exchange").form(&[("token", &good)]).send().await,
-        ask("POST", "/_auth/exchange")
-            .json(&json!({ "token": good }))
-            .send()
-            .await,
-        ask("GET", "/")
-            .header("Sec-WebSocket-Protocol", format!("bearer.{good}"))
-            .send()
-            .await,
-        ask("POST", "/_auth/logout")
-            .cookie("__Host-vestibule", &session)
-            .send()
-            .await,
+        ask("POST", "/_auth/exchange").json(&json!({ "token": good })).send().await,
+        ask("GET", "/").header("Sec-WebSocket-Protocol", format!("bearer.{good}")).send().await,
+        ask("POST", "/_auth/logout").cookie("__Host-vestibule", &session).send().await,
     ];
     let mut raw = TcpStream::connect(address).unwrap();
     raw.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -85,13 +62,7 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
     raw.write_all(broken.as_bytes()).unwrap();
     let mut rest = Vec::new();
     let _ = raw.read_to_end(&mut rest);
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
@@ -104,25 +75,14 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
     );
     // The answers that set a cookie must hold it; all others hold nothing.
     answers.retain(|answer| answer.header("set-cookie").is_none());
-    let answered: String = answers
-        .iter()
-        .map(|answer| String::from_utf8_lossy(&answer.raw).into_owned())
-        .collect();
-    let forwarded: String = upstream
-        .seen()
-        .iter()
-        .map(|seen| String::from_utf8_lossy(&seen.raw).into_owned())
-        .collect();
+    let answered: String = answers.iter().map(|answer| String::from_utf8_lossy(&answer.raw).into_owned()).collect();
+    let forwarded: String =
+        upstream.seen().iter().map(|seen| String::from_utf8_lossy(&seen.raw).into_owned()).collect();
     let mut fragments: Vec<String> = Vec::new();
     for secret in [&good, &link, &forged, &session] {
         // Parts of a token that every token has say nothing.
         let telling = secret.rsplit('.').next().unwrap().as_bytes();
-        fragments.extend(
-            telling
-                .chunks(16)
-                .filter(|c| c.len() == 16)
-                .map(|c| String::from_utf8(c.to_vec()).unwrap()),
-        );
+        fragments.extend(telling.chunks(16).filter(|c| c.len() == 16).map(|c| String::from_utf8(c.to_vec()).unwrap()));
     }
     fragments
         .extend([Secrets::SESSION, Issuer::ACME.secret, Issuer::GLOBEX.secret].map(|secret| secret[..16].to_owned()));

@@ -13,16 +13,8 @@ fn modules(folder: &Path) -> HashMap<String, String> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let first = path.strip_prefix(folder).unwrap().components().next().unwrap();
-                let name = Path::new(first.as_os_str())
-                    .file_stem()
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
-                modules
-                    .entry(name)
-                    .or_default()
-                    .push_str(&fs::read_to_string(&path).unwrap());
+                let name = Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned();
+                modules.entry(name).or_default().push_str(&fs::read_to_string(&path).unwrap());
             }
         }
     }
@@ -49,11 +41,7 @@ fn used(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
-        let name = |text: &str| {
-            text.chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect::<String>()
-        };
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         if !rest.starts_with('{') {
             names.push(name(rest));
             continue;
@@ -84,25 +72,14 @@ fn no_module_uses_one_of_a_lower_layer() {
     let layers = layers(&fs::read_to_string(source.join("lib.rs")).unwrap());
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for (name, text) in modules(&source)
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "lib" | "main"))
-    {
-        let layer = layers
-            .get(name)
-            .unwrap_or_else(|| panic!("{name} has no layer in lib.rs"));
-        let code: String = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect::<Vec<_>>()
-            .join("\n");
+    for (name, text) in modules(&source).iter().filter(|(name, _)| !matches!(name.as_str(), "lib" | "main")) {
+        let layer = layers.get(name).unwrap_or_else(|| panic!("{name} has no layer in lib.rs"));
+        let code: String =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for other in used(&code) {
             seen += 1;
             if layers.get(&other).is_none_or(|of_other| of_other > layer) {
-                wrong.push(format!(
-                    "{name} (layer {layer}) uses {other} (layer {:?})",
-                    layers.get(&other)
-                ));
+                wrong.push(format!("{name} (layer {layer}) uses {other} (layer {:?})", layers.get(&other)));
             }
         }
     }

@@ -36,10 +36,7 @@ impl Answer {
     }
 
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers
-            .iter()
-            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -52,19 +49,13 @@ impl Answer {
 
     /// The denial code of a problem document.
     pub fn code(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         self.json()["code"].as_str().unwrap().to_owned()
     }
 
     /// The value a `Set-Cookie` of that name sets; empty when it clears.
     pub fn cookie(&self, name: &str) -> Option<String> {
-        let set = self
-            .headers("set-cookie")
-            .find(|set| set.starts_with(&format!("{name}=")))?;
+        let set = self.headers("set-cookie").find(|set| set.starts_with(&format!("{name}=")))?;
         Some(set.split(';').next().unwrap()[name.len() + 1..].to_owned())
     }
 }
@@ -73,10 +64,7 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the door listens");
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Sends bytes; a peer that closed already is noticed by reading.
@@ -86,9 +74,7 @@ impl Client {
 
     /// Reads one answer; `None` when the connection closes first.
     pub async fn receive(&mut self, to_head: bool) -> Option<Answer> {
-        timeout(PATIENCE, self.read_answer(to_head))
-            .await
-            .expect("an answer in time")
+        timeout(PATIENCE, self.read_answer(to_head)).await.expect("an answer in time")
     }
 
     async fn read_answer(&mut self, to_head: bool) -> Option<Answer> {
@@ -106,12 +92,8 @@ impl Client {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let header = |name: &str| {
-            headers
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, v)| v.clone())
-        };
+        let header =
+            |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
         if status == 100 {
             return Box::pin(self.read_answer(to_head)).await;
         }
@@ -126,12 +108,7 @@ impl Client {
             std::mem::take(&mut self.buffer)
         };
         raw.extend_from_slice(&body);
-        Some(Answer {
-            status,
-            headers,
-            body,
-            raw,
-        })
+        Some(Answer { status, headers, body, raw })
     }
 
     async fn chunks(&mut self) -> Option<Vec<u8>> {
@@ -224,11 +201,8 @@ impl Ask {
     }
 
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        self.header("Content-Type", "application/x-www-form-urlencoded")
-            .body(body)
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("Content-Type", "application/x-www-form-urlencoded").body(body)
     }
 
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {

@@ -134,21 +134,13 @@ impl Door {
             format!("[listen]\naddress = \"127.0.0.1:0\"\n{config}")
         };
         let config = Config::parse(Path::new("test.toml"), &text, &Secrets::find).unwrap_or_else(|problems| {
-            panic!(
-                "{}",
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-            )
+            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         });
         let clock = TestClock(Arc::new(AtomicI64::new(NOW.0)));
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
         let running = server::start(&config, clock_of_server).expect("a free port");
-        Self {
-            address: running.address,
-            clock,
-            _running: running,
-            host: "portal.test".into(),
-        }
+        Self { address: running.address, clock, _running: running, host: "portal.test".into() }
     }
 
     pub fn ask(&self, method: &str, target: &str) -> Ask {

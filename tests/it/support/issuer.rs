@@ -14,14 +14,8 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    pub const ACME: Self = Self {
-        tenant: "acme",
-        secret: "acme-secret-0123456789abcdef0123456789",
-    };
-    pub const GLOBEX: Self = Self {
-        tenant: "globex",
-        secret: "globex-secret-0123456789abcdef01234567",
-    };
+    pub const ACME: Self = Self { tenant: "acme", secret: "acme-secret-0123456789abcdef0123456789" };
+    pub const GLOBEX: Self = Self { tenant: "globex", secret: "globex-secret-0123456789abcdef01234567" };
 
     /// The claims of a good token for a user with the role `agent`.
     pub fn claims(&self, user: &str) -> Value {

@@ -26,11 +26,7 @@ impl Seen {
     }
 
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
-            .collect()
+        self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
     }
 
     /// The one value of a header; `None` when it is absent.
@@ -42,10 +38,7 @@ impl Seen {
 
     /// User, tenant and roles, each exactly once.
     pub fn identity(&self) -> (&str, &str, &str) {
-        let one = |name| {
-            self.header(name)
-                .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
-        };
+        let one = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers));
         (one("x-user-id"), one("x-tenant"), one("x-roles"))
     }
 
@@ -53,11 +46,7 @@ impl Seen {
     pub fn is_anonymous(&self) -> bool {
         const FOLDS: [&str; 6] = ["xuserid", "xtenant", "xroles", "xuseremail", "xusername", "xplan"];
         self.headers.iter().all(|(name, _)| {
-            let fold: String = name
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .collect::<String>()
-                .to_lowercase();
+            let fold: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
             !FOLDS.contains(&fold.as_str())
         })
     }
@@ -131,12 +120,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Se
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let header = |name: &str| {
-        headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.clone())
-    };
+    let header = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
     let mut body = Vec::new();
     if let Some(length) = header("content-length") {
         let length: usize = length.parse().ok()?;
@@ -150,12 +134,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Se
         }
         body = std::mem::take(buffer);
     }
-    Some(Seen {
-        line,
-        headers,
-        body,
-        raw,
-    })
+    Some(Seen { line, headers, body, raw })
 }
 
 async fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
