@@ -5,18 +5,15 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderName, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, SET_COOKIE, UPGRADE, VARY},
+    header::{CACHE_CONTROL, SET_COOKIE, UPGRADE, VARY},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -28,18 +25,19 @@ use pingora::{
 };
 
 use crate::{
+    body,
     cache::ProofKind,
     config::Config,
     cookies,
     denial::{Reason, Refusal},
-    exchange::{Endpoint, ExchangeNames, MAX_BODY, Outcome, Request},
+    exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
     head::{Head, HeadError},
     log::Entry,
     pages::FormNames,
     reply::{Audience, Manner, Reply},
+    request_id::{self, RequestIds},
     route::Refusals,
-    secret::random,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
     upstream::{InFlight, Pool, Tried},
@@ -73,12 +71,6 @@ pub struct Context {
     upstream: Option<InFlight>,
     _request: InFlight,
 }
-
-/// How long a body on our own endpoints may take.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The most of a refused body that is read so that the connection stays usable; beyond it the connection is closed.
-const MOST_DRAINED: u64 = 64 << 10;
 
 /// A tunnel may be quiet for long.
 const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
@@ -132,8 +124,8 @@ impl Door {
         }
         context.target = stamp::without_tokens(&context.target, route);
         let permit = self.gate.admit(route, &head, visitor.client, context.now)?;
-        if let (Some(most), Some(length)) = (route.max_body, head.single(CONTENT_LENGTH))
-            && length.parse::<u64>().is_ok_and(|length| length > most)
+        if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
+            && length > most
         {
             return Err(Reason::BodyTooLarge.into());
         }
@@ -149,7 +141,7 @@ impl Door {
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
         let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
-        let body = read_body(downstream).await.map_err(Refused::exchange)?;
+        let body = body::read(downstream).await.map_err(Refused::exchange)?;
         let head = read_head(downstream.req_header(), downstream.is_http2())?;
         let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
         let outcome = match endpoint {
@@ -231,7 +223,7 @@ impl<R: Into<Refusal>> From<R> for Refused {
 impl Context {
     fn meet(&mut self, head: &Head<'_>, visitor: &Visitor) {
         if visitor.via == Via::TrustedProxy
-            && let Some(id) = head.single(REQUEST_ID).filter(|id| is_request_id(id))
+            && let Some(id) = head.single(REQUEST_ID).filter(|id| request_id::is_plausible(id))
         {
             self.entry.request_id = id.to_owned();
         }
@@ -282,7 +274,7 @@ impl ProxyHttp for Door {
             Ok(Some(reply)) => reply,
             Err(refused) => self.refuse(refused, &downstream.req_header().clone(), context),
         };
-        keep_usable(downstream);
+        body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
         Ok(true)
     }
@@ -443,64 +435,4 @@ fn read_head(request: &RequestHeader, is_http2: bool) -> Result<Head<'_>, HeadEr
 fn peer(downstream: &Downstream) -> IpAddr {
     let address = downstream.client_addr().and_then(|address| address.as_inet());
     address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
-}
-
-/// A body of at most [`MAX_BODY`] bytes, within a total time.
-async fn read_body(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
-    let headers = &downstream.req_header().headers;
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(Reason::BodyTooLarge.into());
-    }
-    let expects = headers.contains_key(EXPECT);
-    let read = async {
-        if expects {
-            downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
-        }
-        let mut body = BytesMut::new();
-        loop {
-            match downstream.read_request_body().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => return Err(Reason::BodyTooLarge),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body.to_vec()),
-                Err(_) => return Err(Reason::Request("body is broken")),
-            }
-        }
-    };
-    match tokio::time::timeout(BODY_DEADLINE, read).await {
-        Ok(body) => Ok(body?),
-        Err(_) => Err(Reason::Request("body took too long").into()),
-    }
-}
-
-/// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
-fn keep_usable(downstream: &mut Downstream) {
-    let headers = &downstream.req_header().headers;
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length <= MOST_DRAINED) {
-        downstream.set_close_on_response_before_downstream_finish(false);
-        downstream.set_total_drain_timeout(Some(BODY_DEADLINE));
-    }
-}
-
-fn is_request_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// Request ids: unique, not secret, and no system call each.
-struct RequestIds {
-    prefix: u64,
-    next: AtomicU64,
-}
-
-impl Default for RequestIds {
-    fn default() -> Self {
-        Self { prefix: u64::from_ne_bytes(random()), next: AtomicU64::new(0) }
-    }
-}
-
-impl RequestIds {
-    fn next(&self) -> String {
-        format!("{:016x}{:016x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
-    }
 }

@@ -214,7 +214,7 @@ impl<'r> Section<'r> {
             match item.get_ref().as_str() {
                 Some(value) => texts.push(Placed { value, at }),
                 None => {
-                    self.reader.report(at, format!("an item of {} is not a string; put it in quotes", self.path(key)))
+                    self.reader.report(at, format!("an item of {} is not a string; put it in quotes", self.path(key)));
                 }
             }
         }

@@ -235,7 +235,9 @@ fn hosts(section: &Section<'_>) -> Vec<String> {
         match Host::parse(host.value) {
             Some(parsed) if parsed.port.is_none() => hosts.push(parsed.name.into_owned()),
             _ => {
-                section.reader.report(host.at, format!("{:?} is no host; write it without scheme and port", host.value))
+                section
+                    .reader
+                    .report(host.at, format!("{:?} is no host; write it without scheme and port", host.value));
             }
         }
     }

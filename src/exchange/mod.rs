@@ -9,11 +9,13 @@
 //! 6. A fresh session is sealed; a session id a client brought is never taken over, and another user's session in the same
 //!    browser ends.
 
+mod carrier;
+
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, Method,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, REFERER},
+    Method,
+    header::{ORIGIN, REFERER},
 };
 
 use crate::{
@@ -24,7 +26,6 @@ use crate::{
     gate::Gate,
     head::Head,
     identity::Identity,
-    json::Json,
     ledger::{Spend, TokenId},
     query,
     route::Route,
@@ -34,6 +35,7 @@ use crate::{
     token::Parts,
     visitor::Visitor,
 };
+use carrier::{Presented, Style, accepts_json, body_fields, has_json_body};
 
 /// The most bytes of a body on our own endpoints.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -114,21 +116,6 @@ pub struct Question {
     pub user: Identity,
     /// Who is signed in now, when that is another.
     pub instead_of: Option<Identity>,
-}
-
-struct Presented {
-    token: String,
-    return_to: String,
-    style: Style,
-    /// Whether a person agreed, on our own page.
-    agreed: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Data,
-    Form,
-    Navigation,
 }
 
 impl Request<'_> {
@@ -308,55 +295,6 @@ impl Request<'_> {
         self.gate.verify(&Credential::Session(sealed), candidates, self.visitor.client, self.now).ok()
     }
 
-    fn presented_in_url(&self) -> Result<Presented, Refusal> {
-        let fields = self.query_fields();
-        let token = self.one_token(&fields)?.ok_or(Reason::Request("no token in the URL"))?;
-        let return_to = self.return_path(self.one_return(&fields)?.as_deref());
-        Ok(Presented { token, return_to, style: Style::Navigation, agreed: false })
-    }
-
-    fn presented_in_body(&self, body: &[u8]) -> Result<Presented, Refusal> {
-        let (style, mut fields) = body_fields(self.head.headers, body)?;
-        let in_url = self.query_fields();
-        let has_token_in_url = in_url.iter().any(|(name, _)| self.names.token_params.contains(name));
-        fields.extend(in_url);
-        let token = self.one_token(&fields)?.ok_or(Reason::NothingPresented)?;
-        if has_token_in_url {
-            return Err(Reason::Request("token of a POST in its URL").into());
-        }
-        let agreed = style == Style::Form
-            && fields.iter().any(|(name, value)| name == "agreed" && value == "yes")
-            && self.head.single(ORIGIN).is_some_and(|origin| self.visitor.is_own_origin(origin));
-        let return_to = self.return_path(self.one_return(&fields)?.as_deref());
-        let style = if accepts_json(self.head.headers) { Style::Data } else { style };
-        Ok(Presented { token, return_to, style, agreed })
-    }
-
-    fn one_token(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
-        let named = fields.iter().filter(|(name, _)| self.names.token_params.contains(name)).map(|(_, value)| value);
-        let mut tokens = credential::bearer(self.head)?.map(str::to_owned).into_iter().chain(named.cloned());
-        match (tokens.next(), tokens.next()) {
-            (_, Some(_)) => Err(CredentialError::Ambiguous("token").into()),
-            (token, None) => Ok(token),
-        }
-    }
-
-    fn one_return(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {
-        let mut returns = fields.iter().filter(|(name, _)| self.names.return_params.contains(name));
-        match (returns.next(), returns.next()) {
-            (_, Some(_)) => Err(Reason::Request("more than one return_to").into()),
-            (one, None) => Ok(one.map(|(_, value)| value.clone())),
-        }
-    }
-
-    fn return_path(&self, wanted: Option<&str>) -> String {
-        self.visitor.return_path(wanted, |path| self.names.endpoint(path).is_some())
-    }
-
-    fn query_fields(&self) -> Vec<(String, String)> {
-        form_fields(self.head.query.unwrap_or_default().as_bytes())
-    }
-
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
     fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
         let text = |name: &str| self.head.single(name).unwrap_or_default();
@@ -418,50 +356,4 @@ fn is_same(one: &Identity, other: &Identity) -> bool {
 
 fn is_ours(candidates: &Candidates, name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| candidates.has_cookie(name))
-}
-
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let is_json = |text: &str| text.to_ascii_lowercase().contains("application/json");
-    headers.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(is_json))
-}
-
-fn has_json_body(headers: &HeaderMap) -> bool {
-    content_type(headers).as_deref() == Some("application/json")
-}
-
-fn content_type(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("?");
-    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-}
-
-/// The fields of a body: JSON text members or a form. No body at all is a call by bearer, which wants data.
-fn body_fields(headers: &HeaderMap, body: &[u8]) -> Result<(Style, Vec<(String, String)>), Refusal> {
-    if headers.get_all(CONTENT_TYPE).iter().count() > 1 || headers.contains_key(CONTENT_ENCODING) {
-        return Err(Reason::Request("body is encoded or of two types").into());
-    }
-    let kind = content_type(headers);
-    match kind.as_deref() {
-        Some("application/json") if body.is_empty() => Ok((Style::Data, Vec::new())),
-        Some("application/json") => {
-            let Ok(Json::Object(members)) = Json::object(body) else {
-                return Err(Reason::Request("body is not one JSON object").into());
-            };
-            let mut fields = Vec::with_capacity(members.len());
-            for (name, value) in members {
-                match value {
-                    Json::Text(text) => fields.push((name.into_owned(), text.into_owned())),
-                    Json::Null => {}
-                    _ => return Err(Reason::Request("a member of the body is not a string").into()),
-                }
-            }
-            Ok((Style::Data, fields))
-        }
-        Some("application/x-www-form-urlencoded") => Ok((Style::Form, form_fields(body))),
-        _ if body.is_empty() => Ok((if kind.is_none() { Style::Data } else { Style::Form }, Vec::new())),
-        _ => Err(Reason::Request("body is neither JSON nor a form").into()),
-    }
-}
-
-fn form_fields(text: &[u8]) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }

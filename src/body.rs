@@ -1,0 +1,62 @@
+//! Bodies that we read ourselves: those sent to our own endpoints, and those nobody wanted.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{
+    HeaderMap,
+    header::{CONTENT_LENGTH, EXPECT},
+};
+use pingora::proxy::Session as Downstream;
+
+use crate::{
+    denial::{Reason, Refusal},
+    exchange::MAX_BODY,
+};
+
+/// How long a body may take in all.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The most of a refused body that is read so that the connection stays usable; beyond it the connection is closed.
+const MOST_DRAINED: u64 = 64 << 10;
+
+/// A body of at most [`MAX_BODY`] bytes, within a total time.
+pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
+    let headers = &downstream.req_header().headers;
+    if length(headers).is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(Reason::BodyTooLarge.into());
+    }
+    let expects = headers.contains_key(EXPECT);
+    let read = async {
+        if expects {
+            downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
+        }
+        let mut body = BytesMut::new();
+        loop {
+            match downstream.read_request_body().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => return Err(Reason::BodyTooLarge),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body.to_vec()),
+                Err(_) => return Err(Reason::Request("body is broken")),
+            }
+        }
+    };
+    match tokio::time::timeout(DEADLINE, read).await {
+        Ok(body) => Ok(body?),
+        Err(_) => Err(Reason::Request("body took too long").into()),
+    }
+}
+
+/// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
+pub fn keep_usable(downstream: &mut Downstream) {
+    let headers = &downstream.req_header().headers;
+    if length(headers).is_some_and(|length| length <= MOST_DRAINED) {
+        downstream.set_close_on_response_before_downstream_finish(false);
+        downstream.set_total_drain_timeout(Some(DEADLINE));
+    }
+}
+
+/// The length a body is said to have.
+pub fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
