@@ -23,10 +23,6 @@ RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked
 
 
 FROM debian:bookworm-slim
-# To check the certificates of an upstream that speaks TLS.
-RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/*
 COPY --from=build /build/target/release/vestibule /usr/local/bin/vestibule
 
 # Paths in the configuration may be relative to it. Secrets mounted here must be readable
