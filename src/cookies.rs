@@ -8,11 +8,10 @@ use http::{HeaderMap, header::COOKIE};
 
 use crate::tenant::{CookieRules, Transport};
 
-/// Each cookie as sent, with its name and value.
+/// A cookie as sent.
 pub struct Pair<'a> {
     pub name: &'a [u8],
     pub value: &'a [u8],
-    pub raw: &'a [u8],
 }
 
 /// All cookies of a request, in their order.
@@ -24,9 +23,19 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
         .map(<[u8]>::trim_ascii)
         .filter(|raw| !raw.is_empty())
         .map(|raw| match raw.iter().position(|b| *b == b'=') {
-            Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start(), raw },
-            None => Pair { name: b"", value: raw, raw },
+            Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start() },
+            None => Pair { name: b"", value: raw },
         })
+}
+
+/// All fields in one, without the cookies of some names; what stays is not touched, the white space between included.
+pub fn without(headers: &HeaderMap, unwanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let keeps = |part: &&[u8]| !unwanted(part.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii());
+    let fields = headers.get_all(COOKIE).iter().map(|field| {
+        let kept: Vec<&[u8]> = field.as_bytes().split(|b| *b == b';').filter(keeps).collect();
+        kept.join(&b";"[..]).trim_ascii().to_vec()
+    });
+    fields.filter(|field| !field.is_empty()).collect::<Vec<_>>().join(&b"; "[..])
 }
 
 /// The most bytes of a `Set-Cookie`, name and attributes included: what browsers store (RFC 6265bis section 5.6).
@@ -51,8 +60,10 @@ fn build(rules: &CookieRules, value: String) -> CookieBuilder<'_> {
         .path("/")
 }
 
-/// The name a `Set-Cookie` of the app would store under, as browsers cut it out.
+/// The name under which a cookie that the app sets would come back: one without a name comes back as its value alone,
+/// `=name=value` as `name=value`.
 pub fn name_set_by(set_cookie: &[u8]) -> &[u8] {
     let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
-    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+    let named = pair.iter().position(|b| !b.is_ascii_whitespace() && *b != b'=').unwrap_or(pair.len());
+    pair[named..].split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
 }

@@ -15,6 +15,8 @@ use crate::{cookies, head::Head, query, tenant::Candidates};
 pub enum Credential<'a> {
     Token(Cow<'a, str>),
     Session(Sealed<'a>),
+    /// Cookies of several names: tenants of one host may each have their own, and one of them may be dead.
+    Sessions(Vec<Sealed<'a>>),
 }
 
 /// A session cookie, unopened.
@@ -51,7 +53,11 @@ impl<'a> Credential<'a> {
         if let Some(token) = only(subprotocol_tokens(head), "bearer subprotocol")? {
             return Ok(Some(Self::Token(token.into())));
         }
-        Ok(session(head, candidates)?.map(Self::Session))
+        let mut sessions = sessions(head, candidates)?;
+        Ok(match sessions.len() {
+            0 | 1 => sessions.pop().map(Self::Session),
+            _ => Some(Self::Sessions(sessions)),
+        })
     }
 }
 
@@ -72,14 +78,20 @@ pub fn bearer<'a>(head: &Head<'a>) -> Result<Option<&'a str>, CredentialError> {
     }
 }
 
-/// The session cookie of one of the candidates.
-pub fn session<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Option<Sealed<'a>>, CredentialError> {
-    let ours = cookies::pairs(head.headers).filter_map(|pair| {
-        let cookie = std::str::from_utf8(pair.name).ok().filter(|name| candidates.has_cookie(name))?;
+/// The session cookies of the candidates: at most one of a name.
+pub fn sessions<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Vec<Sealed<'a>>, CredentialError> {
+    let mut sessions: Vec<Sealed<'a>> = Vec::new();
+    for pair in cookies::pairs(head.headers) {
+        let Some(cookie) = std::str::from_utf8(pair.name).ok().filter(|name| candidates.cookie(name).is_some()) else {
+            continue;
+        };
+        if sessions.iter().any(|other| other.cookie == cookie) {
+            return Err(CredentialError::Ambiguous("session cookie"));
+        }
         // What is not text opens as nothing, but it was presented.
-        Some(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() })
-    });
-    only(ours, "session cookie")
+        sessions.push(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() });
+    }
+    Ok(sessions)
 }
 
 /// The prefix of a subprotocol that carries a token.

@@ -7,8 +7,13 @@ use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 
 use crate::{
-    credential::CredentialError, head::HeadError, ledger::LedgerError, route::RouteError, session::SessionError,
-    tenant::Tenant, token::TokenError,
+    credential::CredentialError,
+    head::HeadError,
+    ledger::LedgerError,
+    route::RouteError,
+    session::SessionError,
+    tenant::{CookieRules, Tenant},
+    token::TokenError,
 };
 
 /// What a client is told.
@@ -152,8 +157,9 @@ pub enum Reason {
     CrossSite,
     #[error("no such endpoint")]
     NoEndpoint,
+    /// Holds those it serves.
     #[error("endpoint does not serve this method")]
-    EndpointMethod,
+    EndpointMethod(&'static str),
     #[error("{0}")]
     Request(&'static str),
     #[error("body is too large")]
@@ -176,7 +182,7 @@ impl Reason {
             Self::Head(_) | Self::Request(_) | Self::Route(RouteError::Ambiguous) => Denial::BadRequest,
             Self::HeadersTooLarge => Denial::HeadersTooLarge,
             Self::Route(RouteError::None) | Self::NoTenant | Self::NoEndpoint => Denial::NoRoute,
-            Self::Route(RouteError::Method) | Self::EndpointMethod => Denial::MethodNotAllowed,
+            Self::Route(RouteError::Method(_)) | Self::EndpointMethod(_) => Denial::MethodNotAllowed,
             Self::RouteDenies | Self::Switch | Self::CrossSite => Denial::Forbidden,
             Self::Credential(CredentialError::Ambiguous(_)) => Denial::CredentialAmbiguous,
             Self::NothingPresented => Denial::TokenMissing,
@@ -206,6 +212,16 @@ impl Reason {
         }
     }
 
+    /// The methods for `Allow`, where another one would do.
+    pub fn allowed_methods(&self) -> Option<&str> {
+        match self {
+            Self::Head(HeadError::Method) => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            Self::Route(RouteError::Method(allowed)) => Some(allowed),
+            Self::EndpointMethod(allowed) => Some(allowed),
+            _ => None,
+        }
+    }
+
     /// Whether this is a token that no key of ours signed: what the failure limit counts.
     pub fn is_forgery(&self) -> bool {
         matches!(self, Self::Token(TokenError::Signature | TokenError::UnknownKey | TokenError::Algorithm))
@@ -218,7 +234,7 @@ pub struct Refusal {
     pub reason: Reason,
     pub tenant: Option<Arc<Tenant>>,
     /// A session cookie that will never pass again, to be cleared.
-    pub dead_cookie: Option<String>,
+    pub dead_cookie: Option<CookieRules>,
 }
 
 impl<R: Into<Reason>> From<R> for Refusal {

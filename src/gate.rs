@@ -15,14 +15,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     cache::{Kind, Proof, ProofKind, VerifiedCache},
-    credential::{Credential, Sealed},
+    credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
     head::Head,
     ledger::Ledger,
     limits::FailureLimit,
     route::{Policy, Refusals, Route, RouteTable, UpstreamId},
     session::{SessionError, SessionKeys},
-    tenant::{Candidates, Tenant, Tenants},
+    tenant::{Candidates, CookieRules, Tenant, Tenants},
     time::UnixTime,
     token::{self, Parts, TokenError},
 };
@@ -48,7 +48,7 @@ pub struct Permit {
 /// Who passes.
 #[derive(Clone)]
 pub enum Caller {
-    Nobody { dead_cookie: Option<String> },
+    Nobody { dead_cookie: Option<CookieRules> },
     Known(Arc<Proof>),
 }
 
@@ -153,7 +153,21 @@ impl Gate {
         match credential {
             Credential::Token(token) => self.token(token, candidates, client, now),
             Credential::Session(sealed) => self.session(*sealed, candidates, now),
+            Credential::Sessions(list) => self.one_of(list, candidates, now),
         }
+    }
+
+    /// Of sessions under several names one may be alive.
+    fn one_of(&self, list: &[Sealed<'_>], candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
+        let (mut alive, mut dead) = (None, None);
+        for sealed in list {
+            match self.session(*sealed, candidates, now) {
+                Ok(_) if alive.is_some() => return Err(CredentialError::Ambiguous("live session").into()),
+                Ok(proof) => alive = Some(proof),
+                Err(refusal) => dead = dead.or(Some(refusal)),
+            }
+        }
+        alive.ok_or_else(|| dead.unwrap_or_else(|| Reason::NothingPresented.into()))
     }
 
     fn token(&self, text: &str, candidates: &Candidates, client: IpAddr, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
@@ -208,7 +222,7 @@ impl Gate {
         let dead = |reason: Reason, tenant: Option<&Arc<Tenant>>| Refusal {
             reason,
             tenant: tenant.cloned(),
-            dead_cookie: Some(sealed.cookie.to_owned()),
+            dead_cookie: candidates.cookie(sealed.cookie).cloned(),
         };
         let known = self.cache.find(Kind::Session, candidates.set, sealed.value);
         let is_new = known.is_none();

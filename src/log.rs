@@ -106,8 +106,8 @@ impl Entry {
     /// Notes what an own endpoint did.
     pub fn did(&mut self, outcome: &Outcome) {
         let (what, user) = match outcome {
-            Outcome::SignedIn { who, set_cookie: Some(_), .. } => ("exchanged", Some(&who.identity)),
-            Outcome::SignedIn { who, set_cookie: None, .. } => ("continued", Some(&who.identity)),
+            Outcome::SignedIn { who, set_cookies, .. } if set_cookies.is_empty() => ("continued", Some(&who.identity)),
+            Outcome::SignedIn { who, .. } => ("exchanged", Some(&who.identity)),
             Outcome::Ask(Question { user, .. }) => ("asked", Some(user)),
             Outcome::SignedOut { who: Some(who), .. } => ("signed out", Some(&who.identity)),
             Outcome::Known(who) => {

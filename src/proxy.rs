@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
-    HeaderName, StatusCode,
-    header::{CACHE_CONTROL, SET_COOKIE, UPGRADE, VARY},
+    HeaderMap, HeaderName, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, UPGRADE, VARY},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -40,7 +40,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
-    upstream::{InFlight, Pool, Tried},
+    upstream::{InFlight, Picked, Pool, Unreached},
     visitor::{Via, Visitor},
 };
 
@@ -65,10 +65,10 @@ pub struct Context {
     /// Path and query as decided on.
     target: String,
     permit: Option<Permit>,
-    tried: Tried,
+    unreached: Unreached,
     body_bytes: u64,
     now: UnixTime,
-    upstream: Option<InFlight>,
+    upstream: Option<Picked>,
     _request: InFlight,
 }
 
@@ -181,16 +181,11 @@ impl Door {
                 let ProofKind::Session(session) = &proof.kind else {
                     return None;
                 };
-                let idle_counts = proof.tenant.sessions.lifetime.idle.is_some();
-                let renewed = session.renewed(context.now).filter(|_| idle_counts)?;
+                let renewed = session.renewed(proof.tenant.sessions.lifetime, context.now)?;
                 let left = renewed.expires_at.since(context.now);
                 cookies::set(&proof.tenant.sessions.cookie, self.gate.sessions.seal(&renewed)?, left)
             }
-            Caller::Nobody { dead_cookie } => {
-                let name = dead_cookie.as_ref()?;
-                let tenant = self.gate.tenants.iter().find(|tenant| tenant.sessions.cookie.name == *name)?;
-                Some(cookies::clear(&tenant.sessions.cookie))
-            }
+            Caller::Nobody { dead_cookie } => dead_cookie.as_ref().map(cookies::clear),
         }
     }
 
@@ -244,7 +239,7 @@ impl ProxyHttp for Door {
             visitor: None,
             target: String::new(),
             permit: None,
-            tried: Tried::default(),
+            unreached: Unreached::default(),
             body_bytes: 0,
             now: self.clock.now(),
             upstream: None,
@@ -257,6 +252,7 @@ impl ProxyHttp for Door {
 
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
         context.entry.method = downstream.req_header().method.to_string();
+        context.entry.client = Some(peer(downstream));
         // Guarded, or it would undo a shutdown, `Connection: close` and HTTP/1.0.
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(self.idle_timeout.as_secs()));
@@ -282,12 +278,12 @@ impl ProxyHttp for Door {
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
         let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
-        let is_tunnel = downstream.req_header().headers.contains_key(UPGRADE);
+        let is_tunnel = is_websocket(&downstream.req_header().headers);
         let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
-        let picked = pool.pick(&mut context.tried, timeout).await;
+        let picked = pool.pick(context.unreached, timeout).await;
         context.entry.upstream = Some(pool.config.name.clone());
-        let (peer, in_flight) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
-        context.upstream = Some(in_flight);
+        let (peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        context.upstream = Some(server);
         Ok(Box::new(peer))
     }
 
@@ -353,6 +349,9 @@ impl ProxyHttp for Door {
     async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, context: &mut Context) -> FailToProxy {
         let reason = match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
+                Reason::Request("Connection names what it may not")
+            }
             (_, ErrorSource::Downstream) => {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
             }
@@ -382,7 +381,10 @@ impl ProxyHttp for Door {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent, so the next server may have it, whatever the method.
-        let more = self.pool(context).is_ok_and(|pool| pool.has_more(&context.tried));
+        if let Some(server) = &context.upstream {
+            context.unreached.mark(server);
+        }
+        let more = self.pool(context).is_ok_and(|pool| pool.has_more(context.unreached));
         error.set_retry(more);
         error
     }
@@ -420,6 +422,15 @@ impl Door {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A WebSocket handshake (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let says = |name: HeaderName, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    says(UPGRADE, "websocket") && says(CONNECTION, "upgrade") && headers.contains_key(SEC_WEBSOCKET_KEY)
+}
 
 /// The request-target as it was sent: the parser drops a fragment silently.
 fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cookies,
-    denial::{Denial, Reason, Refusal},
+    denial::{Denial, Refusal},
     exchange::{Answer, Outcome, Who},
     pages::{self, FormNames},
     visitor::Visitor,
@@ -105,17 +105,11 @@ impl Reply {
         if let Some(seconds) = refusal.reason.retry_after() {
             self = self.with(RETRY_AFTER, seconds.to_string());
         }
-        if denial == Denial::MethodNotAllowed {
-            let methods = match refusal.reason {
-                Reason::EndpointMethod => "GET, HEAD, POST",
-                _ => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-            };
+        if let Some(methods) = refusal.reason.allowed_methods() {
             self = self.with(ALLOW, methods);
         }
-        if let (Some(name), Some(tenant)) = (&refusal.dead_cookie, &refusal.tenant)
-            && *name == tenant.sessions.cookie.name
-        {
-            self = self.with(SET_COOKIE, cookies::clear(&tenant.sessions.cookie));
+        if let Some(cookie) = &refusal.dead_cookie {
+            self = self.with(SET_COOKIE, cookies::clear(cookie));
         }
         self
     }
@@ -123,12 +117,12 @@ impl Reply {
     /// The answer to an outcome of our own endpoints.
     pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, request_id: &str) -> Self {
         match outcome {
-            Outcome::SignedIn { who, set_cookie, answer, .. } => {
+            Outcome::SignedIn { who, set_cookies, answer, .. } => {
                 let reply = match answer {
                     Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
                 };
-                set_cookie.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+                set_cookies.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
             }
             Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),

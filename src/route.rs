@@ -103,12 +103,13 @@ impl Pattern {
 }
 
 /// Why no route was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     #[error("no route for this host and path")]
     None,
+    /// Holds those the routes here serve, as `Allow` has them (RFC 9110 section 10.2.1).
     #[error("no route for this method")]
-    Method,
+    Method(String),
     #[error("path parameters hide which route is meant")]
     Ambiguous,
 }
@@ -210,7 +211,7 @@ impl PathTable {
         loop {
             if let Some(routes) = self.by_path.get(&path[..end]) {
                 let admitted = routes.iter().find(|route| route.pattern.admits(method));
-                return admitted.ok_or(RouteError::Method);
+                return admitted.ok_or_else(|| RouteError::Method(allowed(routes)));
             }
             end = match path[..end].iter().rposition(|b| *b == b'/') {
                 // `/a/b`: after `/a/b` try `/a/`, then `/a`.
@@ -220,6 +221,15 @@ impl PathTable {
             };
         }
     }
+}
+
+fn allowed(routes: &[Arc<Route>]) -> String {
+    let named = routes.iter().filter_map(|route| route.pattern.methods.as_ref()).flatten();
+    let mut allowed: Vec<&str> = named.map(Method::as_str).collect();
+    if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
+        allowed.push("HEAD");
+    }
+    allowed.join(", ")
 }
 
 #[cfg(test)]
@@ -290,7 +300,8 @@ mod tests {
     fn methods_are_told_apart_and_others_are_refused() {
         let table = table(&[(None, "/", None), (None, "/a", Some(&[Method::GET]))]);
         assert!(table.find("h", &Method::HEAD, "/a").is_ok());
-        assert_eq!(table.find("h", &Method::POST, "/a").err(), Some(RouteError::Method));
+        let refused = table.find("h", &Method::POST, "/a").err();
+        assert_eq!(refused, Some(RouteError::Method("GET, HEAD".to_owned())));
     }
 
     #[test]

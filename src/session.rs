@@ -70,9 +70,10 @@ impl Session {
         }
     }
 
-    /// The same session used again, once a minute at most; `None` while it was seen just now.
-    pub fn renewed(&self, now: UnixTime) -> Option<Self> {
-        (now.since(self.seen_at) >= 60).then(|| Self { seen_at: now, ..self.clone() })
+    /// The same session used again, where idle time counts: once a minute at most, or four times in a shorter idle time.
+    pub fn renewed(&self, lifetime: Lifetime, now: UnixTime) -> Option<Self> {
+        let pause = (lifetime.idle? / 4).min(Duration::from_secs(60));
+        (now >= self.seen_at.plus(pause)).then(|| Self { seen_at: now, ..self.clone() })
     }
 
     /// Whether it is within its lifetime at `now`. One that starts in the future is as dead as one that ended: no leeway

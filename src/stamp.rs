@@ -42,7 +42,7 @@ const ADDRESSES: [&str; 8] =
 /// Names by which a client could turn a method the route admits into one it does not.
 const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
 
-/// The longest name worth folding; a longer one equals none of ours.
+/// The longest folded name worth comparing; a longer one equals none of ours.
 const LONGEST_NAME: usize = 256;
 
 impl Stamp {
@@ -125,13 +125,24 @@ impl Stamp {
         if request.raw_path() != target.as_bytes() {
             request.set_raw_path(target.as_bytes())?;
         }
-        if let Some(referer) = request.headers.get(REFERER) {
-            let kept = referer.to_str().ok().and_then(|url| cut(url, |name| self.token_params.contains(name)));
-            if let Some(kept) = kept {
-                request.insert_header(REFERER, kept)?;
-            }
-        }
+        self.clean_referer(request)?;
         remove_bearer_subprotocols(request)
+    }
+
+    /// A page that was opened with a token may name it to the next one. What no browser sends is not passed on at all.
+    fn clean_referer(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+        let Some(referer) = request.headers.get(REFERER) else { return Ok(()) };
+        let Ok(url) = referer.to_str() else {
+            request.remove_header(&REFERER);
+            return Ok(());
+        };
+        let page = url.split('#').next().unwrap_or_default();
+        let kept = cut(page, |name| self.token_params.contains(name));
+        if kept.is_none() && page.len() == url.len() {
+            return Ok(());
+        }
+        let kept = kept.unwrap_or_else(|| page.to_owned());
+        request.insert_header(REFERER, kept)
     }
 
     /// Other cookies arrive byte for byte, in one header (RFC 9113 section 8.2.3).
@@ -141,11 +152,7 @@ impl Stamp {
         if fields == 0 || (fields == 1 && !is_ours(&request.headers)) {
             return Ok(());
         }
-        let kept: Vec<&[u8]> = cookies::pairs(&request.headers)
-            .filter(|pair| !self.is_session_cookie(pair.name))
-            .map(|pair| pair.raw)
-            .collect();
-        let kept = kept.join(&b"; "[..]);
+        let kept = cookies::without(&request.headers, |name| self.is_session_cookie(name));
         request.remove_header(&COOKIE);
         if !kept.is_empty()
             && let Ok(value) = HeaderValue::from_bytes(&kept)
@@ -203,12 +210,9 @@ pub fn host(request: &mut RequestHeader, host: &str) -> pingora::Result<()> {
 }
 
 fn fold_into<'b>(name: &str, buffer: &'b mut [u8; LONGEST_NAME]) -> Option<&'b str> {
-    if name.len() > LONGEST_NAME {
-        return None;
-    }
     let mut length = 0;
     for byte in name.bytes().filter(u8::is_ascii_alphanumeric) {
-        buffer[length] = byte.to_ascii_lowercase();
+        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
         length += 1;
     }
     std::str::from_utf8(&buffer[..length]).ok()
@@ -216,15 +220,11 @@ fn fold_into<'b>(name: &str, buffer: &'b mut [u8; LONGEST_NAME]) -> Option<&'b s
 
 /// A URL or path without some parameters of its query; `None` when it has none of them.
 fn cut(url: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
-    let (before, rest) = url.split_once('?')?;
-    let (query, fragment) = match rest.split_once('#') {
-        Some((query, fragment)) => (query, format!("#{fragment}")),
-        None => (rest, String::new()),
-    };
+    let (before, query) = url.split_once('?')?;
     query::values(query, &unwanted).next()?;
     Some(match query::without(query, unwanted) {
-        Some(kept) => format!("{before}?{kept}{fragment}"),
-        None => format!("{before}{fragment}"),
+        Some(kept) => format!("{before}?{kept}"),
+        None => before.to_owned(),
     })
 }
 
@@ -349,7 +349,7 @@ mod tests {
     fn token_parameters_are_cut_from_urls() {
         let is_token = |name: &str| name == "token";
         assert_eq!(cut("/a?token=x&b=1", is_token).as_deref(), Some("/a?b=1"));
-        assert_eq!(cut("https://p.test/a?token=x#y", is_token).as_deref(), Some("https://p.test/a#y"));
+        assert_eq!(cut("https://p.test/a?token=x", is_token).as_deref(), Some("https://p.test/a"));
         assert_eq!(cut("/a?b=token", is_token), None);
     }
 }

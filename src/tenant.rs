@@ -89,7 +89,7 @@ pub struct Candidates {
     pub set: usize,
     tenants: HashMap<TenantId, Arc<Tenant>>,
     claims: HashSet<String>,
-    cookies: HashSet<String>,
+    cookies: HashMap<String, CookieRules>,
 }
 
 impl Candidates {
@@ -98,7 +98,10 @@ impl Candidates {
         Self {
             set,
             claims: tenants.values().filter_map(|tenant| tenant.tokens.claims.tenant.clone()).collect(),
-            cookies: tenants.values().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
+            cookies: tenants
+                .values()
+                .map(|tenant| (tenant.sessions.cookie.name.clone(), tenant.sessions.cookie.clone()))
+                .collect(),
             tenants,
         }
     }
@@ -129,9 +132,14 @@ impl Candidates {
         found
     }
 
-    /// Whether a cookie of that name is a session of one of them.
-    pub fn has_cookie(&self, name: &str) -> bool {
-        self.cookies.contains(name)
+    /// The rules of a cookie that is a session of one of them.
+    pub fn cookie(&self, name: &str) -> Option<&CookieRules> {
+        self.cookies.get(name)
+    }
+
+    /// Whether an origin is one of theirs.
+    pub fn has_origin(&self, origin: &str) -> bool {
+        self.tenants.values().any(|tenant| tenant.origins.contains(origin))
     }
 }
 

@@ -33,18 +33,25 @@ struct Server {
     in_flight: Arc<AtomicUsize>,
 }
 
-/// Which servers a request has tried: a bit for each of at most [`MOST_SERVERS`](crate::config::MOST_SERVERS).
+/// Which servers a request could not reach: a bit for each of at most [`MOST_SERVERS`](crate::config::MOST_SERVERS).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tried(u64);
+pub struct Unreached(u64);
 
-impl Tried {
+impl Unreached {
     fn has(self, at: usize) -> bool {
         self.0 & (1 << at) != 0
     }
 
-    fn mark(&mut self, at: usize) {
-        self.0 |= 1 << at;
+    /// Leaves a server out of the next try.
+    pub fn mark(&mut self, server: &Picked) {
+        self.0 |= 1 << server.at;
     }
+}
+
+/// The server a request goes to, counted as in flight there until dropped.
+pub struct Picked {
+    at: usize,
+    _in_flight: InFlight,
 }
 
 /// Counts a request as in flight until dropped.
@@ -75,22 +82,21 @@ impl Pool {
         Self { servers: config.servers.iter().map(server).collect(), config: config.clone(), next: AtomicUsize::new(0) }
     }
 
-    /// Whether there is a server this request has not tried.
-    pub fn has_more(&self, tried: &Tried) -> bool {
-        (0..self.servers.len()).any(|at| !tried.has(at))
+    /// Whether there is a server left to try.
+    pub fn has_more(&self, unreached: Unreached) -> bool {
+        (0..self.servers.len()).any(|at| !unreached.has(at))
     }
 
-    /// A server that this request has not tried yet, marked as tried.
-    pub async fn pick(&self, tried: &mut Tried, timeout: Duration) -> Result<(HttpPeer, InFlight), String> {
+    /// A server for a request, none of those it could not reach.
+    pub async fn pick(&self, unreached: Unreached, timeout: Duration) -> Result<(HttpPeer, Picked), String> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..self.servers.len()).map(|step| (turn + step) % self.servers.len());
-        let mut left = in_turn.filter(|at| !tried.has(*at));
+        let mut left = in_turn.filter(|at| !unreached.has(*at));
         let at = match self.config.balance {
             Balance::RoundRobin => left.next(),
             Balance::LeastRequests => left.min_by_key(|at| self.servers[*at].in_flight.load(Ordering::Relaxed)),
         };
-        let at = at.ok_or("every server was tried")?;
-        tried.mark(at);
+        let at = at.ok_or("no server can be reached")?;
         let server = &self.servers[at];
         let mut peer = server.peer().await?;
         let options = &mut peer.options;
@@ -99,7 +105,7 @@ impl Pool {
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.config.response_timeout);
         options.idle_timeout = Some(IDLE);
-        Ok((peer, InFlight::on(&server.in_flight)))
+        Ok((peer, Picked { at, _in_flight: InFlight::on(&server.in_flight) }))
     }
 }
 

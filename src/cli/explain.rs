@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, process::ExitCode, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::say;
 use crate::{
     config::Config,
     denial::Reason,
@@ -26,6 +27,12 @@ pub fn explain(
     token: &str,
     now: UnixTime,
 ) -> Result<ExitCode, String> {
+    if token.is_empty() {
+        return Err("there is no token; pipe one in, or give --token-file".into());
+    }
+    if config.exchange.endpoint(path.split('?').next().unwrap_or_default()).is_some() {
+        return Err(format!("{path} is Vestibule's own and goes through no route; ask for a path of the app"));
+    }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is no method"))?;
     let host = host.map_or_else(|| likely_host(config), str::to_owned);
     let mut headers = HeaderMap::new();
@@ -38,7 +45,7 @@ pub fn explain(
         Ok(head) => decide(&gate, &head, token, now),
         Err(error) => Decided { steps: Vec::new(), verdict: Err(error.into()) },
     };
-    println!("{}", decided.text(&method, &host, path));
+    say(&decided.text(&method, &host, path))?;
     Ok(if decided.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -149,7 +156,7 @@ fn remedy(reason: &Reason) -> &'static str {
         Reason::Head(HeadError::Method) => "use another method",
         Reason::Head(_) => "ask for a plain path of a plain host",
         Reason::Route(RouteError::None) => "add a [[routes]] entry for this host and path, or give --host",
-        Reason::Route(RouteError::Method) => "add the method to the route's methods",
+        Reason::Route(RouteError::Method(_)) => "add the method to the route's methods",
         Reason::Route(RouteError::Ambiguous) => "ask without `;…` in the path",
         Reason::RouteDenies => "the route says auth = \"deny\"; change it, or ask for another path",
         Reason::NoTenant => "add the host to a tenant's hosts, or tenant = \"…\" to the route",

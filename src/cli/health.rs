@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::say;
 use crate::config::Listen;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,8 +20,7 @@ pub fn ask(listen: &Listen) -> Result<ExitCode, String> {
     };
     let answer = exchange(address, path).map_err(|e| format!("{address} does not answer: {e}"))?;
     if answer.starts_with(wanted) {
-        println!("alive");
-        return Ok(ExitCode::SUCCESS);
+        return say("alive");
     }
     Err(format!("{address} answers {:?}", answer.lines().next().unwrap_or_default()))
 }

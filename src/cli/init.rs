@@ -8,6 +8,7 @@ use std::{
     process::ExitCode,
 };
 
+use super::say;
 use crate::secret;
 
 const STARTER: &str = include_str!("../../proxy.toml");
@@ -26,11 +27,10 @@ pub fn init(folder: &Path) -> Result<ExitCode, String> {
         };
         write_new(&folder.join(name), mode, &text).map_err(|e| format!("{name} cannot be written: {e}"))?;
     }
-    println!(
+    say(&format!(
         "wrote proxy.toml, {}\nnext: set upstreams.helpdesk.servers in proxy.toml, then `vestibule check` and `vestibule run`",
         SECRETS.join(", ")
-    );
-    Ok(ExitCode::SUCCESS)
+    ))
 }
 
 fn write_new(path: &Path, mode: u32, text: &[u8]) -> io::Result<()> {

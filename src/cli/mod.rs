@@ -6,7 +6,7 @@ mod init;
 mod sign;
 
 use std::{
-    io::Read,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -115,10 +115,7 @@ pub fn main() -> ExitCode {
         Command::Run(config) => run(&config.file, &cli.log),
         Command::Check(config) => check(&config.file),
         Command::Init => init::init(Path::new("")),
-        Command::Secret => {
-            println!("{}", *secret::generate());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Secret => say(&secret::generate()),
         Command::Token { tenant, user, roles, ttl, config } => {
             load(&config.file).and_then(|config| token(&config, &tenant, &user, &roles, ttl))
         }
@@ -133,6 +130,12 @@ pub fn main() -> ExitCode {
         eprintln!("{failure}");
         ExitCode::FAILURE
     })
+}
+
+/// Prints a result. Nobody there to read it is a failure like any other, not a panic.
+fn say(text: &str) -> Result<ExitCode, Failure> {
+    let done = writeln!(std::io::stdout(), "{text}");
+    done.map(|()| ExitCode::SUCCESS).map_err(|e| format!("standard output cannot be written: {e}"))
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
@@ -176,8 +179,7 @@ fn demo(port: u16, filter: &str) -> Result<ExitCode, Failure> {
 
 fn check(file: &Path) -> Result<ExitCode, Failure> {
     let config = load(file)?;
-    println!("{}", config.summary());
-    Ok(ExitCode::SUCCESS)
+    say(&config.summary())
 }
 
 fn token(
@@ -192,8 +194,7 @@ fn token(
         let all: Vec<&str> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
         format!("there is no tenant {tenant:?}; use one of {}", all.join(", "))
     })?;
-    println!("{}", sign::sign(tenant, user, roles, ttl, Clock::system().now())?);
-    Ok(ExitCode::SUCCESS)
+    say(&sign::sign(tenant, user, roles, ttl, Clock::system().now())?)
 }
 
 fn read_token(file: Option<&Path>) -> Result<String, Failure> {

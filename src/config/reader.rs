@@ -3,7 +3,7 @@
 //! Not `serde`: its derive stops at the first error of a document. A [`Section`] remembers which keys were asked for; when
 //! it goes out of scope, any other key in it is reported, so that a misspelt key can never be silence.
 
-use std::{cell::RefCell, fmt, path::Path};
+use std::{cell::RefCell, fmt, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use toml::{
@@ -160,8 +160,26 @@ impl<'r> Section<'r> {
     }
 
     /// A duration.
-    pub fn duration(&self, key: &'static str) -> Option<std::time::Duration> {
+    pub fn duration(&self, key: &'static str) -> Option<Duration> {
         self.parsed(key, "a duration; write \"10s\", \"5m\", \"12h\" or \"30d\"", parse_duration)
+    }
+
+    /// A duration of at least a second, for what is counted in seconds.
+    pub fn lasting(&self, key: &'static str) -> Option<Duration> {
+        self.at_least(key, Duration::from_secs(1))
+    }
+
+    /// A duration of at least a millisecond, for what is waited for.
+    pub fn waiting(&self, key: &'static str) -> Option<Duration> {
+        self.at_least(key, Duration::from_millis(1))
+    }
+
+    fn at_least(&self, key: &'static str, least: Duration) -> Option<Duration> {
+        let span = self.duration(key)?;
+        if span < least {
+            self.problem(key, format!("{} is too short; write \"10s\", \"5m\", \"12h\" or \"30d\"", self.path(key)));
+        }
+        Some(span)
     }
 
     /// A number of bytes.

@@ -64,15 +64,19 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
     if handoff_param.is_some() && policy == Policy::Deny {
         section.problem("handoff_param", "a route that denies has no handoff; remove handoff_param");
     }
+    let bearer_param = param(section, "bearer_param");
+    if bearer_param.is_some() && bearer_param == handoff_param {
+        section.problem("bearer_param", "bearer_param and handoff_param are the same; rename one");
+    }
     Route {
         tenant,
         upstream: upstream(section, &policy, upstreams),
         handoff_param,
-        bearer_param: param(section, "bearer_param"),
+        bearer_param,
         bearer: if section.flag("forward_token") == Some(true) { Bearer::Forwarded } else { Bearer::Removed },
         refusals: if section.flag("report_only") == Some(true) { Refusals::Reported } else { Refusals::Enforced },
         max_body: section.size("max_body"),
-        response_timeout: section.duration("response_timeout"),
+        response_timeout: section.waiting("response_timeout"),
         pattern,
         policy,
     }
@@ -139,7 +143,11 @@ fn path(section: &Section<'_>) -> String {
 
 fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
     let mut methods = Vec::new();
-    for text in section.texts("methods")? {
+    let given = section.texts("methods")?;
+    if given.is_empty() {
+        section.problem("methods", "an empty list of methods lets nothing through; remove it, or name a method");
+    }
+    for text in given {
         match Method::from_bytes(text.value.as_bytes()) {
             Ok(method) if text.value.bytes().all(|b| b.is_ascii_uppercase()) => methods.push(method),
             _ => section.reader.report(text.at, format!("{:?} is no method; write \"GET\"", text.value)),
@@ -206,10 +214,11 @@ pub fn exchange(root: &Section<'_>, tenants: &Tenants) -> ExchangeNames {
     }
     if let Some(paths) = section.texts("paths") {
         names.paths = paths.iter().map(|path| path.value.to_owned()).collect();
-        for path in
-            paths.iter().filter(|path| !path.value.starts_with('/') || path.value.contains(['?', '#', '%', ';']))
-        {
-            section.reader.report(path.at, format!("{:?} is no path; write \"/api/portal/sso\"", path.value));
+        let is_wrong =
+            |path: &str| path == "/" || !path.starts_with('/') || path.contains(['?', '#', '%', ';']) || is_own(path);
+        for path in paths.iter().filter(|path| is_wrong(path.value)) {
+            let what = format!("{:?} is no path of its own; write \"/api/portal/sso\"", path.value);
+            section.reader.report(path.at, what);
         }
     }
     names

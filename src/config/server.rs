@@ -102,11 +102,11 @@ pub fn listen(root: &Section<'_>) -> Listen {
             Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
         }
     }
-    listen.idle_timeout = section.duration("idle_timeout").unwrap_or(listen.idle_timeout);
-    if listen.idle_timeout.as_secs() == 0 {
-        section.problem("idle_timeout", "listen.idle_timeout is under a second; write \"60s\"");
-    }
+    listen.idle_timeout = section.lasting("idle_timeout").unwrap_or(listen.idle_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
+    if listen.max_header_bytes < 1 << 10 {
+        section.problem("max_header_bytes", "listen.max_header_bytes lets no browser in; write \"32KiB\"");
+    }
     listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
     listen
 }
@@ -128,12 +128,9 @@ pub fn ledger(root: &Section<'_>) -> LedgerChoice {
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
     let section = root.section("limits")?;
     let failures = section.section("failures")?;
-    let (count, per) = (failures.whole("count", 1), failures.duration("per"));
+    let (count, per) = (failures.whole("count", 1), failures.lasting("per"));
     if count.is_none() && !failures.has("count") || per.is_none() && !failures.has("per") {
         section.problem("failures", "limits.failures needs both; write { count = 30, per = \"1m\" }");
-    }
-    if per.is_some_and(|per| per.as_secs() == 0) {
-        failures.problem("per", "limits.failures.per is under a second; write \"1m\"");
     }
     Some(FailureRule { count: u32::try_from(count?).unwrap_or(u32::MAX), per: per? })
 }
@@ -157,9 +154,10 @@ pub fn upstreams(root: &Section<'_>) -> (Vec<Upstream>, Vec<String>) {
 }
 
 fn upstream(name: &str, section: &Section<'_>) -> Upstream {
-    let servers: Vec<ServerAddress> =
-        section.texts("servers").unwrap_or_default().into_iter().filter_map(|text| server(section, text)).collect();
-    if servers.is_empty() {
+    let given = section.texts("servers").unwrap_or_default();
+    let is_empty = given.is_empty();
+    let servers: Vec<ServerAddress> = given.into_iter().filter_map(|text| server(section, text)).collect();
+    if is_empty {
         section.problem("servers", format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name));
     }
     if servers.len() > MOST_SERVERS {
@@ -181,8 +179,8 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
         balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
         servers,
         host: host.map(str::to_owned),
-        connect_timeout: section.duration("connect_timeout").unwrap_or(Duration::from_secs(2)),
-        response_timeout: section.duration("response_timeout").unwrap_or(Duration::from_secs(60)),
+        connect_timeout: section.waiting("connect_timeout").unwrap_or(Duration::from_secs(2)),
+        response_timeout: section.waiting("response_timeout").unwrap_or(Duration::from_secs(60)),
     }
 }
 

@@ -52,8 +52,8 @@ pub fn session(root: &Section<'_>) -> Session {
             secrets.push(secret);
         }
     }
-    session.lifetime.absolute = section.duration("lifetime").unwrap_or(session.lifetime.absolute);
-    session.lifetime.idle = section.duration("idle");
+    session.lifetime.absolute = section.lasting("lifetime").unwrap_or(session.lifetime.absolute);
+    session.lifetime.idle = section.lasting("idle");
     if section.flag("insecure_cookie") == Some(true) {
         session.transport = Transport::Plain;
     }
@@ -131,7 +131,7 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
         sessions: SessionRules {
             lifetime: Lifetime {
                 absolute: section
-                    .duration("session_lifetime")
+                    .lasting("session_lifetime")
                     .or(dialect.session_lifetime())
                     .unwrap_or(session.lifetime.absolute),
                 idle: session.lifetime.idle,
@@ -167,13 +167,7 @@ fn token_rules(section: &Section<'_>, id: &TenantId, dialect: Dialect, owners: &
     if leeway > Duration::from_secs(60) {
         section.problem("leeway", format!("{}.leeway is over 60s; set the clocks by NTP instead", section.name));
     }
-    let max_lifetime = section.duration("max_token_lifetime").unwrap_or(dialect.max_token_lifetime());
-    if max_lifetime.is_zero() {
-        section.problem(
-            "max_token_lifetime",
-            format!("{}.max_token_lifetime lets no token pass; write \"1h\"", section.name),
-        );
-    }
+    let max_lifetime = section.lasting("max_token_lifetime").unwrap_or(dialect.max_token_lifetime());
     let audience = section.text("audience").map(|text| text.value.to_owned());
     TokenRules {
         keys: keys::tenant_keys(section, owners),
@@ -191,9 +185,11 @@ fn claims(section: &Section<'_>, dialect: Dialect) -> ClaimNames {
     let mut claims = dialect.claims();
     if let Some(names) = section.section("claims") {
         let set = |key: &'static str, claim: &mut Option<String>| {
-            if let Some(name) = names.text(key) {
-                *claim = Some(name.value.to_owned());
+            let Some(name) = names.text(key) else { return };
+            if name.value.split('.').any(str::is_empty) {
+                names.problem(key, format!("{:?} names no claim; write \"uid\" or \"realm.roles\"", name.value));
             }
+            *claim = Some(name.value.to_owned());
         };
         let mut user = Some(claims.user);
         set("user", &mut user);

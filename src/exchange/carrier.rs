@@ -29,6 +29,13 @@ pub(super) enum Style {
     Navigation,
 }
 
+impl Style {
+    /// Whether somebody is there to be asked.
+    pub fn is_for_people(self) -> bool {
+        self != Self::Data
+    }
+}
+
 impl Request<'_> {
     pub(super) fn presented_in_url(&self) -> Result<Presented, Refusal> {
         let fields = self.query_fields();

@@ -21,7 +21,7 @@ use http::{
 use crate::{
     cache::{Proof, ProofKind},
     cookies,
-    credential::{self, Credential, CredentialError},
+    credential::{self, Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
     gate::Gate,
     head::Head,
@@ -30,7 +30,7 @@ use crate::{
     query,
     route::Route,
     session::{Session, SessionError},
-    tenant::{Candidates, Handoff, OnSwitch, Tenant, Uses},
+    tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
     token::Parts,
     visitor::Visitor,
@@ -80,8 +80,8 @@ pub struct Request<'a> {
 
 /// What came out.
 pub enum Outcome {
-    /// Signed in: the session, its `Set-Cookie` if it is new, and what the caller wants to hear.
-    SignedIn { tenant: Arc<Tenant>, who: Who, set_cookie: Option<String>, answer: Answer },
+    /// Signed in: the session, its `Set-Cookie` if it is new and those of others that end, and what the caller wants to hear.
+    SignedIn { who: Who, set_cookies: Vec<String>, answer: Answer },
     /// A person has to agree first.
     Ask(Question),
     /// Who is calling.
@@ -130,7 +130,7 @@ impl Request<'_> {
                 presented
             }
             Method::POST => self.presented_in_body(body)?,
-            _ => return Err(Reason::EndpointMethod.into()),
+            _ => return Err(Reason::EndpointMethod("GET, HEAD, POST").into()),
         };
         self.sign_in(self.gate.candidates(None, self.head)?, presented).await
     }
@@ -161,7 +161,7 @@ impl Request<'_> {
     /// `/_auth/session`: who is calling, by bearer or session.
     pub fn who(&self) -> Result<Outcome, Refusal> {
         if !matches!(*self.head.method, Method::GET | Method::HEAD) {
-            return Err(Reason::EndpointMethod.into());
+            return Err(Reason::EndpointMethod("GET, HEAD").into());
         }
         let candidates = self.gate.candidates(None, self.head)?;
         let credential = Credential::presented(self.head, None, candidates)?.ok_or(Reason::NothingPresented)?;
@@ -174,32 +174,27 @@ impl Request<'_> {
         let candidates = self.gate.candidates(None, self.head)?;
         let mut fields = self.query_fields();
         match *self.head.method {
+            Method::GET if self.is_prefetch() => return Ok(Outcome::Nothing),
             Method::GET if self.is_same_site_navigation() => {}
             Method::GET => return Err(Reason::CrossSite.into()),
             Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
-            _ => return Err(Reason::EndpointMethod.into()),
+            _ => return Err(Reason::EndpointMethod("GET, POST").into()),
         }
-        let mut tenant = candidates.sole();
-        self.check_origin(tenant)?;
+        self.check_origin(|origin| candidates.has_origin(origin))?;
         let return_to = self.one_return(&fields)?;
+        let mut tenant = candidates.sole();
         let mut ended = None;
-        let mut set_cookies: Vec<String> = tenant.map(|t| cookies::clear(&t.sessions.cookie)).into_iter().collect();
+        let mut cleared: Vec<&CookieRules> = tenant.map(|tenant| &tenant.sessions.cookie).into_iter().collect();
         for pair in cookies::pairs(self.head.headers) {
-            let Some(value) = std::str::from_utf8(pair.value).ok().filter(|_| is_ours(candidates, pair.name)) else {
-                continue;
-            };
-            let Ok(session) = self.gate.sessions.open(value) else {
-                continue;
-            };
-            let Some(its_tenant) = candidates.find(&session.identity.tenant) else {
-                continue;
-            };
-            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
-            let clear = cookies::clear(&its_tenant.sessions.cookie);
-            if !set_cookies.contains(&clear) {
-                set_cookies.push(clear);
+            let name = std::str::from_utf8(pair.name).unwrap_or_default();
+            let Some(rules) = candidates.cookie(name) else { continue };
+            if !cleared.iter().any(|other| other.name == rules.name) {
+                cleared.push(rules);
             }
-            tenant = Some(its_tenant);
+            let opened = self.gate.sessions.open(std::str::from_utf8(pair.value).unwrap_or_default());
+            let Ok(session) = opened else { continue };
+            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
+            tenant = candidates.find(&session.identity.tenant).or(tenant);
             ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
         }
         // A POST without a body is a button's as likely as a script's: only one that speaks JSON gets data.
@@ -212,72 +207,82 @@ impl Request<'_> {
         } else {
             Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
         };
-        Ok(Outcome::SignedOut { who: ended, set_cookies, answer })
+        Ok(Outcome::SignedOut { who: ended, set_cookies: cleared.into_iter().map(cookies::clear).collect(), answer })
     }
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
         let credential = Credential::Token(presented.token.as_str().into());
         let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
-        self.check_origin(Some(tenant))?;
-        let current = self.current_session(candidates);
-        let other =
-            current.as_ref().map(|current| current.identity()).filter(|signed_in| !is_same(signed_in, identity));
-        if other.is_some() && tenant.exchange.on_switch == OnSwitch::Reject {
+        self.check_origin(|origin| tenant.origins.contains(origin)).map_err(|refusal| refusal.of(tenant))?;
+        let cookies = credential::sessions(self.head, candidates)?;
+        let (same, others) = self.live_sessions(&cookies, candidates, identity);
+        if !others.is_empty() && tenant.exchange.on_switch == OnSwitch::Reject {
             return Err(Refusal::from(Reason::Switch).of(tenant));
         }
-        let asks = match presented.style {
-            Style::Data => false,
-            Style::Form => other.is_some() && tenant.exchange.on_switch == OnSwitch::Confirm,
-            Style::Navigation => {
-                tenant.exchange.handoff == Handoff::Confirm
-                    || (other.is_some() && tenant.exchange.on_switch == OnSwitch::Confirm)
-            }
-        };
-        if asks && !presented.agreed {
+        if presented.style.is_for_people() && !presented.agreed && self.must_ask(tenant, &presented, &others) {
             return Ok(Outcome::Ask(Question {
                 tenant: tenant.clone(),
                 token: presented.token,
                 return_to: presented.return_to,
                 user: identity.clone(),
-                instead_of: other.cloned(),
+                instead_of: others.first().map(|other| other.identity.clone()),
             }));
         }
         let answer = match presented.style {
             Style::Data => Answer::Data,
             Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
         };
-        let lifetime = tenant.sessions.lifetime;
-        let session = Session::start(identity.clone(), lifetime, self.now);
+        let session = Session::start(identity.clone(), tenant.sessions.lifetime, self.now);
         // Sealed before the token is spent: an identity too large for a cookie must not cost it.
-        let seconds = session.expires_at.since(self.now);
-        let set_cookie = self
-            .gate
-            .sessions
-            .seal(&session)
-            .and_then(|value| cookies::set(&tenant.sessions.cookie, value, seconds))
-            .ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
+        let set_cookie =
+            self.sealed(&session, tenant).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
         if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
-            return match current {
-                Some(current) if other.is_none() => {
-                    Ok(Outcome::SignedIn { tenant: tenant.clone(), who: who(&current), set_cookie: None, answer })
+            return match same {
+                Some(same) if others.is_empty() => {
+                    Ok(Outcome::SignedIn { who: who(&same), set_cookies: Vec::new(), answer })
                 }
                 _ => Err(Refusal::from(Reason::Spent).of(tenant)),
             };
         }
-        if other.is_some() {
-            self.end(current.as_deref()).await?;
+        // Whoever was signed in before has left this browser.
+        for other in &others {
+            self.gate.ledger.revoke(other.id, other.expires_at, self.now).await?;
         }
+        let replaced = cookies.iter().filter(|sealed| sealed.cookie != tenant.sessions.cookie.name);
+        let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
         let who = Who { identity: session.identity, expires_at: session.expires_at };
-        Ok(Outcome::SignedIn { tenant: tenant.clone(), who, set_cookie: Some(set_cookie), answer })
+        Ok(Outcome::SignedIn { who, set_cookies: std::iter::once(set_cookie).chain(cleared).collect(), answer })
     }
 
-    /// Ends the session of the user who was signed in before: nobody holds its cookie any more who should.
-    async fn end(&self, current: Option<&Proof>) -> Result<(), Refusal> {
-        if let Some(ProofKind::Session(session)) = current.map(|current| &current.kind) {
-            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
+    /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
+    fn must_ask(&self, tenant: &Tenant, presented: &Presented, others: &[Session]) -> bool {
+        let confirms = presented.style == Style::Navigation && tenant.exchange.handoff == Handoff::Confirm;
+        confirms || (!others.is_empty() && tenant.exchange.on_switch == OnSwitch::Confirm)
+    }
+
+    /// The live sessions in the browser: that of the same user, and those of others.
+    fn live_sessions(
+        &self,
+        cookies: &[Sealed<'_>],
+        candidates: &Candidates,
+        user: &Identity,
+    ) -> (Option<Arc<Proof>>, Vec<Session>) {
+        let (mut same, mut others) = (None, Vec::new());
+        for sealed in cookies {
+            let verified = self.gate.verify(&Credential::Session(*sealed), candidates, self.visitor.client, self.now);
+            let Ok(proof) = verified else { continue };
+            match &proof.kind {
+                ProofKind::Session(session) if !is_same(&session.identity, user) => others.push((**session).clone()),
+                _ => same = Some(proof),
+            }
         }
-        Ok(())
+        (same, others)
+    }
+
+    fn sealed(&self, session: &Session, tenant: &Tenant) -> Option<String> {
+        let value = self.gate.sessions.seal(session)?;
+        cookies::set(&tenant.sessions.cookie, value, session.expires_at.since(self.now))
     }
 
     async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
@@ -289,26 +294,22 @@ impl Request<'_> {
         Ok(self.gate.ledger.spend(token, until, self.now).await?)
     }
 
-    /// The live session in the browser, if there is exactly one.
-    fn current_session(&self, candidates: &Candidates) -> Option<Arc<Proof>> {
-        let sealed = credential::session(self.head, candidates).ok()??;
-        self.gate.verify(&Credential::Session(sealed), candidates, self.visitor.client, self.now).ok()
-    }
-
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
     fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
-        let text = |name: &str| self.head.single(name).unwrap_or_default();
-        let prefetches = ["sec-purpose", "purpose"].iter().any(|name| {
-            let purpose = text(name).to_ascii_lowercase();
-            purpose.contains("prefetch") || purpose.contains("prerender") || purpose.contains("preview")
-        });
-        if self.head.method == Method::HEAD || prefetches {
+        if self.head.method == Method::HEAD || self.is_prefetch() {
             return Ok(Some(Outcome::Nothing));
         }
-        match text("sec-fetch-dest") {
+        match self.head.single("sec-fetch-dest").unwrap_or_default() {
             "" | "document" | "iframe" => Ok(None),
             _ => Err(Reason::Request("a token is not a subresource").into()),
         }
+    }
+
+    fn is_prefetch(&self) -> bool {
+        let purposes = ["sec-purpose", "purpose"].into_iter().filter_map(|name| self.head.single(name));
+        purposes
+            .map(str::to_ascii_lowercase)
+            .any(|purpose| ["prefetch", "prerender", "preview"].iter().any(|look| purpose.contains(look)))
     }
 
     fn is_same_site_navigation(&self) -> bool {
@@ -325,18 +326,14 @@ impl Request<'_> {
     }
 
     /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
-    fn check_origin(&self, tenant: Option<&Arc<Tenant>>) -> Result<(), Refusal> {
+    fn check_origin(&self, is_tenants: impl Fn(&str) -> bool) -> Result<(), Refusal> {
         if !self.head.headers.contains_key(ORIGIN) {
             return Ok(());
         }
-        let allowed = self.head.single(ORIGIN).is_some_and(|origin| {
-            self.visitor.is_own_origin(origin) || tenant.is_some_and(|tenant| tenant.origins.contains(origin))
-        });
-        if allowed {
-            return Ok(());
+        match self.head.single(ORIGIN) {
+            Some(origin) if self.visitor.is_own_origin(origin) || is_tenants(origin) => Ok(()),
+            _ => Err(Reason::Origin.into()),
         }
-        let refusal = Refusal::from(Reason::Origin);
-        Err(tenant.map_or(refusal.clone(), |tenant| refusal.of(tenant)))
     }
 }
 
@@ -352,8 +349,4 @@ fn who(proof: &Proof) -> Who {
 
 fn is_same(one: &Identity, other: &Identity) -> bool {
     one.tenant == other.tenant && one.user == other.user
-}
-
-fn is_ours(candidates: &Candidates, name: &[u8]) -> bool {
-    std::str::from_utf8(name).is_ok_and(|name| candidates.has_cookie(name))
 }

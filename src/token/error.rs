@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::time::spell_duration;
+use crate::time::{UnixTime, spell_duration};
 
 /// Why a token is refused, for the log and `explain`; never a value from the token but its times.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -30,7 +30,7 @@ pub enum TokenError {
     #[error("{0} is missing or not a whole number of seconds")]
     Time(&'static str),
     #[error("token lives {lived} s, longer than {}", spell_duration(*.most))]
-    TooLong { lived: i64, most: Duration },
+    TooLong { lived: i64, most: Duration, expires_at: UnixTime },
     #[error("clock is {0} s behind iat")]
     FromTheFuture(i64),
     #[error("expired {0} s ago")]
@@ -53,6 +53,11 @@ pub enum TokenError {
     Audience,
     #[error("iss is not what the tenant demands")]
     Issuer,
+}
+
+/// As seconds, the year 5138; as milliseconds, 1973.
+fn is_milliseconds(number: i64) -> bool {
+    number > 100_000_000_000
 }
 
 /// The checks a token goes through, for [`explain`](crate::cli) to show.
@@ -137,9 +142,11 @@ impl TokenError {
             }
             Self::Revoke => "post it to the revocation endpoint instead",
             Self::Time(_) => "set iat and exp as whole seconds since 1970",
-            Self::TooLong { lived, .. } if *lived > 100_000_000_000 => "exp is in milliseconds; divide by 1000",
+            Self::TooLong { expires_at, .. } if is_milliseconds(expires_at.0) => {
+                "exp is in milliseconds; divide by 1000"
+            }
             Self::TooLong { .. } => "sign for a shorter time, or raise max_token_lifetime",
-            Self::FromTheFuture(ahead) if *ahead > 100_000_000_000 => "iat is in milliseconds; divide by 1000",
+            Self::FromTheFuture(ahead) if is_milliseconds(*ahead) => "iat is in milliseconds; divide by 1000",
             Self::FromTheFuture(_) => "set the clocks of both machines by NTP, or raise leeway (60s at most)",
             Self::Expired(_) => "ask the backend for a new token",
             Self::NotYet(_) => "nbf lies ahead: wait, or sign with nbf = now",

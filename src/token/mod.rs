@@ -225,7 +225,7 @@ fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, Toke
     };
     let lived = expires_at.since(issued_at);
     if u64::try_from(lived).is_ok_and(|lived| lived > rules.max_lifetime.as_secs()) {
-        return Err(TokenError::TooLong { lived, most: rules.max_lifetime });
+        return Err(TokenError::TooLong { lived, most: rules.max_lifetime, expires_at });
     }
     let from = issued_at.minus(rules.leeway);
     if from > now {

@@ -126,6 +126,13 @@ fn explain_names_the_failed_check_and_its_remedy() {
             "token_invalid",
         ),
         (
+            // Both in milliseconds, the common mistake.
+            sign(&secret, now * 1000, (now + 60) * 1000),
+            "longer than 1h",
+            "exp is in milliseconds; divide by 1000",
+            "token_invalid",
+        ),
+        (
             sign(&old, now, now + 60),
             "signed with key 2025-05, which ended on 2026-01-01T00:00:00Z",
             "a key that is in force",

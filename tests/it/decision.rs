@@ -301,6 +301,51 @@ async fn an_idle_session_ends_and_a_used_one_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_short_idle_time_is_renewed_in_time() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream).replace("[session]", "[session]\nidle = \"4s\"")).await;
+    let mut session = door.session(&ACME.token("maya")).await;
+    for _ in 0..10 {
+        door.clock.advance(2);
+        let answer = door.get("/").cookie("__Host-vestibule", &session).send().await;
+        assert_eq!(answer.status, 200, "in use all the time");
+        session = answer.cookie("__Host-vestibule").unwrap_or(session);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_of_one_host_with_cookies_of_their_own_do_not_lock_each_other_out() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream)
+        .replace("[session]", "[session]\ncookie = \"__Host-v-{tenant}\"")
+        .replace("hosts = [\"globex.test\"]", "hosts = [\"portal.test\"]");
+    let door = Door::start(&text).await;
+    let (ours, theirs) = ("__Host-v-acme", "__Host-v-globex");
+    let maya = door.exchange(&ACME.token("maya")).await.cookie(ours).unwrap();
+    let both = |one: &str, other: &str| door.get("/").header("Cookie", format!("{ours}={one}; {theirs}={other}"));
+    assert_eq!(both(&maya, "dead").send().await.status, 200, "a dead one does not count");
+    assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"));
+
+    let switched = door.post("/_auth/exchange").bearer(Issuer::GLOBEX.token("gil")).cookie(ours, &maya).send().await;
+    assert_eq!(
+        (switched.status, switched.cookie(ours).as_deref()),
+        (200, Some("")),
+        "the other tenant's session is cleared"
+    );
+    let gil = switched.cookie(theirs).unwrap();
+    assert_eq!(both(&maya, &gil).send().await.status, 200, "and has ended");
+    assert_eq!(upstream.last().identity(), ("gil", "globex", "agent"));
+
+    let ada = door.exchange(&ACME.token("ada")).await.cookie(ours).unwrap();
+    assert_eq!(both(&ada, &gil).send().await.code(), "credential_ambiguous", "two live ones are two of a kind");
+    let out = door.post("/_auth/logout").header("Cookie", format!("{ours}={ada}; {theirs}=junk")).send().await;
+    assert_eq!((out.cookie(ours).as_deref(), out.cookie(theirs).as_deref()), (Some(""), Some("")));
+    let origin =
+        door.post("/_auth/logout").header("Origin", "https://app.acme.example").cookie(ours, &ada).send().await;
+    assert_eq!(origin.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn session_keys_rotate_without_signing_anyone_out() {
     let upstream = Upstream::start().await;
     let keys = |ids: &str| config(&upstream).replace(r#"{ id = "s1", env = "SESSION" }"#, ids);

@@ -359,6 +359,9 @@ async fn a_link_for_another_user_asks_first() {
     let same =
         door.get(&format!("/_auth/exchange?token={}", fresh("maya"))).navigating().cookie(COOKIE, &maya).send().await;
     assert_eq!(same.status, 303, "the same user is not asked");
+    let two = format!("{COOKIE}={maya}; {COOKIE}=zz");
+    let hidden = door.get(&link).navigating().header("Cookie", two).send().await;
+    assert_eq!((hidden.status, hidden.header("set-cookie")), (400, None), "a second cookie does not hide the first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -448,6 +451,8 @@ async fn only_a_same_site_navigation_signs_out_by_get() {
         door.post("/_auth/logout").header("Origin", "https://evil.test").cookie(COOKIE, &session).send().await;
     assert_eq!(foreign.code(), "origin_not_allowed");
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "still signed in");
+    assert_eq!(get("same-origin", "navigate").header("Sec-Purpose", "prefetch").send().await.status, 204);
+    assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "nor by a prefetch");
     assert_eq!(get("same-origin", "navigate").send().await.status, 303);
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.code(), "revoked");
     let referred = door.get("/_auth/logout").header("Referer", "http://portal.test/x").send().await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Door, Issuer, Upstream, config};
+use crate::support::{Client, Door, Issuer, Upstream, config, two_tenants};
 
 const ACME: Issuer = Issuer::ACME;
 const COOKIE: &str = "__Host-vestibule";
@@ -41,6 +41,17 @@ async fn forged_identity_is_removed_in_every_spelling_on_every_route() {
     for ask in [door.ask("HEAD", "/"), door.ask("OPTIONS", "/"), door.post("/").body("X-User-Id: admin")] {
         assert_eq!(ask.header("X_Roles", "admin").bearer(&token).send().await.status, 200);
         assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn padding_does_not_hide_a_forged_name() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    for (padding, count) in [("_", 300), ("-", 2_000)] {
+        let name = format!("X{}Roles", padding.repeat(count));
+        assert_eq!(door.get("/").header(&name, "root").bearer(ACME.token("maya")).send().await.status, 200);
+        assert!(!String::from_utf8_lossy(&upstream.last().raw).contains("root"), "{count} times {padding}");
     }
 }
 
@@ -133,9 +144,9 @@ async fn no_credential_reaches_the_app() {
     let door = Door::start(&config(&upstream)).await;
     let token = ACME.token("maya");
     let session = door.session(&token).await;
-    let cookies = format!("a=1; {COOKIE}={session}; b=\"x y\"; c=ü=; {COOKIE}x=2");
+    let cookies = format!("a=1;{COOKIE}={session};  b=\"x;y\"; c=ü=; {COOKIE}x=2");
     assert_eq!(door.get("/").header("Cookie", &cookies).send().await.status, 200);
-    assert_eq!(upstream.last().header("cookie"), Some("a=1; b=\"x y\"; c=Ã¼=; __Host-vestibulex=2"));
+    assert_eq!(upstream.last().header("cookie"), Some("a=1;  b=\"x;y\"; c=Ã¼=; __Host-vestibulex=2"));
     let crumbs = door.get("/").header("Cookie", "a=1").cookie(COOKIE, &session).header("Cookie", "b=2; c=3");
     assert_eq!(crumbs.send().await.status, 200);
     assert_eq!(upstream.last().header("cookie"), Some("a=1; b=2; c=3"));
@@ -229,7 +240,7 @@ async fn every_request_has_an_id_and_a_trace_is_passed_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_to_known_callers_are_private_and_our_cookies_are_ours() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nVary: Accept\r\nSet-Cookie: sid=1; Path=/\r\n\
-        Set-Cookie: __Host-vestibule=evil; Path=/\r\nSet-Cookie:  __Host-vestibule =; Max-Age=0\r\nKeep-Alive: timeout=5\r\n\r\n";
+        Set-Cookie: __Host-vestibule=evil; Path=/\r\nSet-Cookie: =__Host-vestibule=evil; Path=/\r\nSet-Cookie:  __Host-vestibule =; Max-Age=0\r\nKeep-Alive: timeout=5\r\n\r\n";
     let upstream = Upstream::answering(answer).await;
     let door = Door::start(&config(&upstream)).await;
     let known = door.get("/").bearer(ACME.token("maya")).send().await;
@@ -276,6 +287,49 @@ async fn another_server_takes_over_with_the_same_identity() {
             assert_eq!(other.last().identity(), ("maya", "acme", "agent"));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_the_app_has_just_closed_costs_a_reader_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                // Reads the next request and hangs up without a word.
+                let _ = stream.read(&mut buffer).await;
+            });
+        }
+    });
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream).replace(&upstream.address.to_string(), &address.to_string())).await;
+    for _ in 0..6 {
+        assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_upgrade_but_a_websocket_waits_longer_than_the_route_says() {
+    let silent = Upstream::answering("").await;
+    let text = two_tenants(&silent, "[[routes]]\npath = \"/\"\nupstream = \"app\"\nresponse_timeout = \"1s\"", "");
+    let door = Door::start(&text).await;
+    let answer = door.get("/").bearer(ACME.token("maya")).header("Upgrade", "foo").send().await;
+    assert_eq!(answer.code(), "upstream_timeout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_may_not_name_what_we_rebuild() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    for value in ["X-Forwarded-For", "Host", "\"bad\"", "a b"] {
+        let answer = door.get("/").header("Connection", value).bearer(ACME.token("maya")).send().await;
+        assert_eq!(answer.code(), "bad_request", "{value}");
+    }
+    assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
