@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, UPGRADE, VARY},
+    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, UPGRADE},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -341,9 +341,9 @@ impl ProxyHttp for Door {
             if !response.headers.contains_key(CACHE_CONTROL) {
                 response.insert_header(CACHE_CONTROL, "private")?;
             }
-            response.append_header(VARY, "Cookie, Authorization")?;
+            response.append_header("Vary", "Cookie, Authorization")?;
         }
-        response.insert_header(REQUEST_ID, context.entry.request_id.as_str())
+        response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 
     async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, context: &mut Context) -> FailToProxy {

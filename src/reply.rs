@@ -1,13 +1,7 @@
 //! Answers of our own: a refusal or an outcome becomes bytes on the wire.
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-        RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-    },
-};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT};
 use pingora::{http::ResponseHeader, proxy::Session as Downstream};
 use serde_json::{Value, json};
 
@@ -23,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
-    pub headers: Vec<(HeaderName, String)>,
+    pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
 }
 
@@ -52,20 +46,20 @@ impl Reply {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     fn data(self, kind: &str, value: &Value) -> Self {
-        let mut reply = self.with(CONTENT_TYPE, kind);
+        let mut reply = self.with("Content-Type", kind);
         reply.body = value.to_string().into();
         reply
     }
 
     fn page(self, html: String) -> Self {
         const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-        let mut reply = self.with(CONTENT_TYPE, "text/html; charset=utf-8").with(CONTENT_SECURITY_POLICY, POLICY);
+        let mut reply = self.with("Content-Type", "text/html; charset=utf-8").with("Content-Security-Policy", POLICY);
         reply.body = html.into();
         reply
     }
@@ -83,7 +77,7 @@ impl Reply {
             {
                 let mut login_url = login_url.clone();
                 login_url.query_pairs_mut().append_pair("return_to", &visitor.url(audience.target));
-                Self::new(StatusCode::SEE_OTHER).with(LOCATION, login_url)
+                Self::new(StatusCode::SEE_OTHER).with("Location", login_url)
             }
             (login_url, _) if is_navigation => {
                 let link = login_url.filter(|_| spelling.refresh).map(url::Url::as_str);
@@ -100,16 +94,16 @@ impl Reply {
                 None => "Bearer realm=\"vestibule\"".to_owned(),
                 Some(error) => format!("Bearer realm=\"vestibule\", error=\"{error}\""),
             };
-            self = self.with(WWW_AUTHENTICATE, challenge);
+            self = self.with("WWW-Authenticate", challenge);
         }
         if let Some(seconds) = refusal.reason.retry_after() {
-            self = self.with(RETRY_AFTER, seconds.to_string());
+            self = self.with("Retry-After", seconds.to_string());
         }
         if let Some(methods) = refusal.reason.allowed_methods() {
-            self = self.with(ALLOW, methods);
+            self = self.with("Allow", methods);
         }
         if let Some(cookie) = &refusal.dead_cookie {
-            self = self.with(SET_COOKIE, cookies::clear(cookie));
+            self = self.with("Set-Cookie", cookies::clear(cookie));
         }
         self
     }
@@ -120,18 +114,18 @@ impl Reply {
             Outcome::SignedIn { who, set_cookies, answer, .. } => {
                 let reply = match answer {
                     Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
-                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
+                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
                 };
-                set_cookies.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+                set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
             Outcome::SignedOut { set_cookies, answer, .. } => {
                 let reply = match answer {
                     Answer::Data => Self::new(StatusCode::NO_CONTENT),
-                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with(LOCATION, to),
+                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
                 };
-                set_cookies.iter().fold(reply, |reply, cookie| reply.with(SET_COOKIE, cookie))
+                set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }
@@ -143,12 +137,12 @@ impl Reply {
         for (name, value) in self.headers {
             head.append_header(name, value)?;
         }
-        head.insert_header(CACHE_CONTROL, "no-store")?;
-        head.insert_header(REFERRER_POLICY, "no-referrer")?;
-        head.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-        head.insert_header(HeaderName::from_static("x-request-id"), request_id)?;
+        head.insert_header("Cache-Control", "no-store")?;
+        head.insert_header("Referrer-Policy", "no-referrer")?;
+        head.insert_header("X-Content-Type-Options", "nosniff")?;
+        head.insert_header("X-Request-Id", request_id)?;
         if self.status != StatusCode::NO_CONTENT {
-            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+            head.insert_header("Content-Length", HeaderValue::from(self.body.len()))?;
         }
         let has_body = !self.body.is_empty() && downstream.req_header().method != Method::HEAD;
         downstream.write_response_header(Box::new(head), !has_body).await?;

@@ -55,7 +55,7 @@ impl Stamp {
     ) -> Self {
         let of_routes = routes.into_iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
         Self {
-            forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name.as_str())).collect(),
+            forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name)).collect(),
             cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
             headers: headers.clone(),
@@ -142,7 +142,7 @@ impl Stamp {
             return Ok(());
         }
         let kept = kept.unwrap_or_else(|| page.to_owned());
-        request.insert_header(REFERER, kept)
+        request.insert_header("Referer", kept)
     }
 
     /// Other cookies arrive byte for byte, in one header (RFC 9113 section 8.2.3).
@@ -157,7 +157,7 @@ impl Stamp {
         if !kept.is_empty()
             && let Ok(value) = HeaderValue::from_bytes(&kept)
         {
-            request.insert_header(COOKIE, value)?;
+            request.insert_header("Cookie", value)?;
         }
         Ok(())
     }
@@ -168,22 +168,21 @@ impl Stamp {
         visitor: &Visitor,
         request_id: &str,
     ) -> pingora::Result<()> {
-        const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
         let chain: Vec<&str> =
-            request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+            request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
         let peer = visitor.peer.to_string();
         let chain = if chain.is_empty() { peer } else { format!("{}, {peer}", chain.join(", ")) };
-        request.insert_header(FORWARDED_FOR, chain)?;
-        request.insert_header(HeaderName::from_static("x-forwarded-proto"), visitor.scheme)?;
-        request.insert_header(HeaderName::from_static("x-forwarded-host"), visitor.authority.as_str())?;
-        request.insert_header(HeaderName::from_static("x-request-id"), request_id)
+        request.insert_header("X-Forwarded-For", chain)?;
+        request.insert_header("X-Forwarded-Proto", visitor.scheme)?;
+        request.insert_header("X-Forwarded-Host", visitor.authority.as_str())?;
+        request.insert_header("X-Request-Id", request_id)
     }
 
     fn identify(&self, request: &mut RequestHeader, identity: &Identity) -> pingora::Result<()> {
         let encoding = self.headers.encoding;
-        request.insert_header(&self.headers.user, encoded(&identity.user, encoding)?)?;
-        request.insert_header(&self.headers.tenant, identity.tenant.as_str())?;
-        request.insert_header(&self.headers.roles, joined(&identity.roles, encoding)?)?;
+        request.insert_header(self.headers.user.clone(), encoded(&identity.user, encoding)?)?;
+        request.insert_header(self.headers.tenant.clone(), identity.tenant.as_str())?;
+        request.insert_header(self.headers.roles.clone(), joined(&identity.roles, encoding)?)?;
         let profile = [
             (&self.headers.email, &identity.email),
             (&self.headers.name, &identity.name),
@@ -191,7 +190,7 @@ impl Stamp {
         ];
         for (header, value) in profile {
             if let Some(value) = value {
-                request.insert_header(header, encoded(value, encoding)?)?;
+                request.insert_header(header.clone(), encoded(value, encoding)?)?;
             }
         }
         Ok(())
@@ -243,7 +242,7 @@ fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()
     let kept: Vec<&str> = protocols.into_iter().filter(|protocol| !protocol.starts_with(SUBPROTOCOL)).collect();
     let kept = kept.join(", ");
     request.remove_header(&SEC_WEBSOCKET_PROTOCOL);
-    if kept.is_empty() { Ok(()) } else { request.insert_header(SEC_WEBSOCKET_PROTOCOL, kept) }
+    if kept.is_empty() { Ok(()) } else { request.insert_header("Sec-WebSocket-Protocol", kept) }
 }
 
 /// What percent-encoding leaves alone: printable ASCII but `%`, so that decoding is always safe.

@@ -1,21 +1,22 @@
 //! `[identity]`: the headers the app reads.
 
+use bytes::Bytes;
 use http::HeaderName;
 
 use super::reader::{Placed, Section};
 
-/// Which header says what.
+/// Which header says what, as it is spelled on the wire.
 #[derive(Clone, Debug)]
 pub struct IdentityHeaders {
-    pub user: HeaderName,
-    pub tenant: HeaderName,
-    pub roles: HeaderName,
-    pub email: HeaderName,
-    pub name: HeaderName,
-    pub plan: HeaderName,
+    pub user: Bytes,
+    pub tenant: Bytes,
+    pub roles: Bytes,
+    pub email: Bytes,
+    pub name: Bytes,
+    pub plan: Bytes,
     pub encoding: Encoding,
     /// Further names no client may send.
-    pub strip: Vec<HeaderName>,
+    pub strip: Vec<Bytes>,
 }
 
 /// How a value is written that is not printable ASCII.
@@ -30,12 +31,12 @@ pub enum Encoding {
 impl Default for IdentityHeaders {
     fn default() -> Self {
         Self {
-            user: HeaderName::from_static("x-user-id"),
-            tenant: HeaderName::from_static("x-tenant"),
-            roles: HeaderName::from_static("x-roles"),
-            email: HeaderName::from_static("x-user-email"),
-            name: HeaderName::from_static("x-user-name"),
-            plan: HeaderName::from_static("x-plan"),
+            user: Bytes::from_static(b"X-User-Id"),
+            tenant: Bytes::from_static(b"X-Tenant"),
+            roles: Bytes::from_static(b"X-Roles"),
+            email: Bytes::from_static(b"X-User-Email"),
+            name: Bytes::from_static(b"X-User-Name"),
+            plan: Bytes::from_static(b"X-Plan"),
             encoding: Encoding::Percent,
             strip: Vec::new(),
         }
@@ -44,14 +45,14 @@ impl Default for IdentityHeaders {
 
 impl IdentityHeaders {
     /// The six of them.
-    pub fn all(&self) -> [&HeaderName; 6] {
+    pub fn all(&self) -> [&Bytes; 6] {
         [&self.user, &self.tenant, &self.roles, &self.email, &self.name, &self.plan]
     }
 }
 
 /// A header's name as an app may read it: CGI, WSGI and PHP do not tell `-`, `_`, `.` and case apart.
-pub fn folded(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+pub fn folded(name: &[u8]) -> String {
+    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(b.to_ascii_lowercase())).collect()
 }
 
 /// Reads `[identity]`.
@@ -62,7 +63,7 @@ pub fn identity(root: &Section<'_>) -> IdentityHeaders {
     };
     section.not_yet("assertion");
     if let Some(names) = section.section("headers") {
-        let set = |key: &'static str, header: &mut HeaderName| {
+        let set = |key: &'static str, header: &mut Bytes| {
             if let Some(name) = names.text(key).and_then(|text| header_name(&names, text)) {
                 *header = name;
             }
@@ -73,7 +74,7 @@ pub fn identity(root: &Section<'_>) -> IdentityHeaders {
         set("email", &mut headers.email);
         set("name", &mut headers.name);
         set("plan", &mut headers.plan);
-        let mut folds: Vec<String> = headers.all().iter().map(|name| folded(name.as_str())).collect();
+        let mut folds: Vec<String> = headers.all().iter().map(|name| folded(name)).collect();
         folds.sort();
         if folds.windows(2).any(|pair| pair[0] == pair[1]) {
             section.problem(
@@ -116,8 +117,8 @@ const TAKEN: [&str; 18] = [
     "xforwardedhost",
 ];
 
-fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<HeaderName> {
-    let fold = folded(text.value);
+fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<Bytes> {
+    let fold = folded(text.value.as_bytes());
     if TAKEN.contains(&fold.as_str()) {
         section
             .reader
@@ -128,5 +129,5 @@ fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<HeaderName> 
     if name.is_none() {
         section.reader.report(text.at, format!("{:?} is no header name; use letters, digits and -", text.value));
     }
-    name
+    name.map(|_| Bytes::copy_from_slice(text.value.as_bytes()))
 }

@@ -112,8 +112,8 @@ impl Helpdesk {
 fn identity(headers: &HeaderMap) -> Vec<Received> {
     let mut rows = Vec::new();
     for spelling in IDENTITY {
-        let fold = folded(spelling);
-        let all = headers.iter().filter(|(name, _)| folded(name.as_str()) == fold);
+        let fold = folded(spelling.as_bytes());
+        let all = headers.iter().filter(|(name, _)| folded(name.as_str().as_bytes()) == fold);
         rows.extend(all.map(|(name, value)| Received {
             name: if name.as_str().eq_ignore_ascii_case(spelling) { spelling.to_owned() } else { name.to_string() },
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
