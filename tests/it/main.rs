@@ -19,5 +19,6 @@ mod django_helpdesk;
 mod exchange;
 mod headers;
 mod leaks;
+mod streams;
 mod structure;
 mod tokens;

@@ -1,0 +1,131 @@
+//! Streams and tunnels: passed on as they come, nothing buffered.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::support::{Door, Issuer, Upstream, config};
+
+const ACME: Issuer = Issuer::ACME;
+
+/// An app for one connection: sends what it is handed, and shows what it receives.
+struct App {
+    sends: mpsc::Sender<&'static [u8]>,
+    receives: mpsc::Receiver<Vec<u8>>,
+}
+
+async fn app() -> (App, Door) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sends, mut to_send) = mpsc::channel::<&'static [u8]>(4);
+    let (received, receives) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 4096];
+            while let Ok(length) = read.read(&mut buffer).await {
+                if length == 0 || received.send(buffer[..length].to_vec()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        while let Some(bytes) = to_send.recv().await {
+            write.write_all(bytes).await.unwrap();
+        }
+    });
+    let upstream = Upstream::start().await;
+    let text = config(&upstream).replace(&upstream.address.to_string(), &address.to_string());
+    (App { sends, receives }, Door::start(&text).await)
+}
+
+/// Reads until the text has come.
+async fn until(stream: &mut TcpStream, text: &str) -> String {
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while !seen.contains(text) {
+        let length = timeout(Duration::from_secs(10), stream.read(&mut buffer)).await.expect("in time").unwrap();
+        assert!(length > 0, "closed after {seen:?}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    seen
+}
+
+impl App {
+    async fn until(&mut self, text: &str) -> String {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            let more = timeout(Duration::from_secs(10), self.receives.recv()).await.expect("in time").unwrap();
+            seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        seen
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_arrive_one_by_one() {
+    let (mut app, door) = app().await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    client.write_all(&door.get("/events").bearer(ACME.token("maya")).bytes()).await.unwrap();
+    app.until("\r\n\r\n").await;
+    app.sends
+        .send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    // Each is sent only after the one before has come through.
+    for event in [&b"b\r\ndata: one\n\n\r\n"[..], b"b\r\ndata: two\n\n\r\n", b"b\r\ndata: six\n\n\r\n"] {
+        app.sends.send(event).await.unwrap();
+        let wanted = String::from_utf8_lossy(&event[3..12]).into_owned();
+        until(&mut client, &wanted).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_go_on_while_they_come() {
+    let (mut app, door) = app().await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {}\r\nContent-Length: 12\r\n\r\n",
+        ACME.token("maya")
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    for part in ["first ", "second"] {
+        client.write_all(part.as_bytes()).await.unwrap();
+        app.until(part).await;
+    }
+    app.sends.send(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    until(&mut client, "204").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
+    let handshake = |door: &Door| {
+        door.get("/chat")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    let (mut app, door) = app().await;
+    assert_eq!(handshake(&door).send().await.code(), "token_missing");
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    let protocols = format!("chat, bearer.{}", ACME.token("maya"));
+    client.write_all(&handshake(&door).header("Sec-WebSocket-Protocol", protocols).bytes()).await.unwrap();
+    let seen = app.until("\r\n\r\n").await.to_lowercase();
+    assert!(seen.contains("x-user-id: maya") && seen.contains("upgrade: websocket"), "{seen}");
+    assert!(seen.contains("sec-websocket-protocol: chat\r\n") && !seen.contains("bearer."), "{seen}");
+    app.sends
+        .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
+        .await
+        .unwrap();
+    until(&mut client, "101").await;
+    client.write_all(b"from the client").await.unwrap();
+    app.until("from the client").await;
+    app.sends.send(b"from the app").await.unwrap();
+    until(&mut client, "from the app").await;
+}
