@@ -139,6 +139,8 @@ pub enum Reason {
     Token(#[from] TokenError),
     #[error("token belongs to a tenant that is not served here")]
     ForeignToken,
+    #[error("several tenants serve this host and the token names none of them")]
+    Unclaimed,
     #[error("{0}")]
     Session(#[from] SessionError),
     #[error("revoked")]
@@ -188,7 +190,7 @@ impl Reason {
             Self::NothingPresented => Denial::TokenMissing,
             Self::Token(TokenError::Expired(_)) => Denial::TokenExpired,
             Self::Token(TokenError::Tenant) | Self::ForeignToken => Denial::TenantMismatch,
-            Self::Token(_) | Self::Credential(CredentialError::Malformed) => Denial::TokenInvalid,
+            Self::Token(_) | Self::Unclaimed | Self::Credential(CredentialError::Malformed) => Denial::TokenInvalid,
             Self::Session(SessionError::Expired | SessionError::Idle) => Denial::SessionExpired,
             Self::Session(SessionError::Sealed | SessionError::Tenant) => Denial::SessionInvalid,
             Self::Revoked => Denial::Revoked,

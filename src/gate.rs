@@ -24,7 +24,7 @@ use crate::{
     session::{SessionError, SessionKeys},
     tenant::{Candidates, CookieRules, Tenant, Tenants},
     time::UnixTime,
-    token::{self, Parts, TokenError},
+    token::{self, Parts},
 };
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.
@@ -202,7 +202,7 @@ impl Gate {
         let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
             // Whose it is may be said only to one who holds a token of theirs.
             let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
-            return Err(if belongs { Reason::ForeignToken } else { TokenError::Signature.into() }.into());
+            return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
         };
         match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
             Ok(claims) => Ok(Proof { tenant: tenant.clone(), kind: ProofKind::Token(claims) }),

@@ -122,23 +122,33 @@ impl Drop for Running {
     }
 }
 
-/// SIGTERM and SIGINT, received from when this is made.
+/// SIGTERM, SIGINT and SIGHUP, received from when this is made.
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
     /// Starts receiving, before anything listens: a signal in between must not kill.
     pub fn receive() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for one.
+    /// Waits for one. SIGHUP, by which operators reload, must not end what it cannot reload.
     pub async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    crate::log::caution("the configuration is not reloaded on SIGHUP; restart to apply a change");
+                }
+            }
         }
     }
 }

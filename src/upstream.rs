@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use pingora::upstreams::peer::HttpPeer;
+use tokio::net::TcpStream;
 
 use crate::config::{Balance, ServerAddress, Upstream};
 
@@ -97,20 +98,19 @@ impl Pool {
             Balance::LeastRequests => left.min_by_key(|at| self.servers[*at].in_flight.load(Ordering::Relaxed)),
         };
         let at = at.ok_or("no server can be reached")?;
-        let server = &self.servers[at];
-        let mut peer = server.peer().await?;
+        let mut peer = self.servers[at].peer(self.config.connect_timeout).await?;
         let options = &mut peer.options;
         options.connection_timeout = Some(self.config.connect_timeout);
         options.total_connection_timeout = Some(self.config.connect_timeout);
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.config.response_timeout);
         options.idle_timeout = Some(IDLE);
-        Ok((peer, Picked { at, _in_flight: InFlight::on(&server.in_flight) }))
+        Ok((peer, Picked { at, _in_flight: InFlight::on(&self.servers[at].in_flight) }))
     }
 }
 
 impl Server {
-    async fn peer(&self) -> Result<HttpPeer, String> {
+    async fn peer(&self, patience: Duration) -> Result<HttpPeer, String> {
         match &self.address {
             ServerAddress::Socket(address) => Ok(HttpPeer::new(*address, false, String::new())),
             ServerAddress::Unix(path) => {
@@ -118,20 +118,21 @@ impl Server {
                 HttpPeer::new_uds(path, false, String::new()).map_err(|e| e.to_string())
             }
             ServerAddress::Name(name, port) => {
-                Ok(HttpPeer::new(self.resolve(name, *port).await?, false, String::new()))
+                Ok(HttpPeer::new(self.resolve(name, *port, patience).await?, false, String::new()))
             }
         }
     }
 
     /// Resolved here and kept for a while: Pingora would block on it, and panic where it fails.
-    async fn resolve(&self, name: &str, port: u16) -> Result<SocketAddr, String> {
+    async fn resolve(&self, name: &str, port: u16, patience: Duration) -> Result<SocketAddr, String> {
         let known = self.resolved.load_full();
         if let Some(known) = known.as_deref().filter(|(_, at)| at.elapsed() < NAME_LIFETIME) {
             return Ok(known.0);
         }
         match tokio::net::lookup_host((name, port)).await {
             Ok(mut addresses) => {
-                let address = addresses.next().ok_or_else(|| format!("{name} has no address"))?;
+                let first = addresses.next().ok_or_else(|| format!("{name} has no address"))?;
+                let address = answering(first, addresses, patience).await;
                 self.resolved.store(Some(Arc::new((address, Instant::now()))));
                 Ok(address)
             }
@@ -139,4 +140,18 @@ impl Server {
             Err(e) => known.map(|known| known.0).ok_or_else(|| format!("{name} does not resolve: {e}")),
         }
     }
+}
+
+/// Of several addresses the first that can be connected to: `localhost` is often `::1` first, and the app on 127.0.0.1.
+async fn answering(first: SocketAddr, others: impl Iterator<Item = SocketAddr>, patience: Duration) -> SocketAddr {
+    let mut others = others.peekable();
+    if others.peek().is_none() {
+        return first;
+    }
+    for address in std::iter::once(first).chain(others) {
+        if matches!(tokio::time::timeout(patience, TcpStream::connect(address)).await, Ok(Ok(_))) {
+            return address;
+        }
+    }
+    first
 }

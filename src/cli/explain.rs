@@ -142,7 +142,7 @@ fn step_of(reason: &Reason) -> Step {
     match reason {
         Reason::Head(_) => Step::Head,
         Reason::Route(_) | Reason::RouteDenies => Step::Route,
-        Reason::NoTenant | Reason::ForeignToken => Step::Tenant,
+        Reason::NoTenant | Reason::ForeignToken | Reason::Unclaimed => Step::Tenant,
         Reason::Token(error) => Step::Token(error.check()),
         Reason::Revoked => Step::Revocation,
         Reason::Role => Step::Roles,
@@ -160,6 +160,9 @@ fn remedy(reason: &Reason) -> &'static str {
         Reason::Route(RouteError::Ambiguous) => "ask without `;…` in the path",
         Reason::RouteDenies => "the route says auth = \"deny\"; change it, or ask for another path",
         Reason::NoTenant => "add the host to a tenant's hosts, or tenant = \"…\" to the route",
+        Reason::Unclaimed => {
+            "sign with the tenant claim, give each tenant its own hosts, or name the tenant on the route"
+        }
         Reason::ForeignToken => "open a host or route of the tenant the token is for",
         Reason::Credential(_) => "pass the token alone, without \"Bearer\"",
         Reason::Role => "sign with one of the route's roles, and see that allow_roles lets it through",

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -67,9 +68,9 @@ enum Command {
         /// A role; may be given more than once
         #[arg(long = "role")]
         roles: Vec<String>,
-        /// How long it lives: 90s, 10m, 1h
-        #[arg(long, default_value = "1h", value_parser = duration)]
-        ttl: std::time::Duration,
+        /// How long it lives: 90s, 10m, 1h [default: 1h, or less where the tenant allows less]
+        #[arg(long, value_parser = duration)]
+        ttl: Option<Duration>,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -187,7 +188,7 @@ fn token(
     tenant: &str,
     user: &str,
     roles: &[String],
-    ttl: std::time::Duration,
+    ttl: Option<Duration>,
 ) -> Result<ExitCode, Failure> {
     let found = config.tenants.alone(&TenantId::new(tenant)).and_then(|candidates| candidates.sole());
     let tenant: &Arc<_> = found.ok_or_else(|| {
@@ -209,6 +210,6 @@ fn read_token(file: Option<&Path>) -> Result<String, Failure> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     crate::time::parse_duration(text).ok_or_else(|| "write 90s, 10m or 1h".into())
 }

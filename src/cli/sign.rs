@@ -2,14 +2,31 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
 
-use crate::{keyring::Material, tenant::Tenant, time::UnixTime};
+use crate::{
+    keyring::Material,
+    secret::random,
+    tenant::Tenant,
+    time::{UnixTime, spell_duration},
+};
 
-/// A token in the tenant's dialect, signed with its first shared key that is in force.
-pub fn sign(tenant: &Tenant, user: &str, roles: &[String], ttl: Duration, now: UnixTime) -> Result<String, String> {
+/// A token in the tenant's dialect, signed with its first shared key that is in force. No two are the same.
+pub fn sign(
+    tenant: &Tenant,
+    user: &str,
+    roles: &[String],
+    ttl: Option<Duration>,
+    now: UnixTime,
+) -> Result<String, String> {
     let rules = &tenant.tokens;
+    let ttl = ttl.unwrap_or(rules.max_lifetime.min(Duration::from_secs(3_600)));
+    if ttl > rules.max_lifetime {
+        let most = spell_duration(rules.max_lifetime);
+        return Err(format!("tokens of {} live {most} at most; give a shorter --ttl", tenant.id));
+    }
     let mut claims = Map::new();
     put(&mut claims, &rules.claims.user, json!(user));
     if let Some(claim) = &rules.claims.tenant {
@@ -24,6 +41,7 @@ pub fn sign(tenant: &Tenant, user: &str, roles: &[String], ttl: Duration, now: U
     }
     claims.insert("iat".into(), json!(now.0));
     claims.insert("exp".into(), json!(now.plus(ttl).0));
+    claims.insert("jti".into(), json!(URL_SAFE_NO_PAD.encode(random::<12>())));
     let texts = [("aud", &rules.audience), ("iss", &rules.issuer)];
     claims.extend(texts.into_iter().filter_map(|(claim, text)| Some((claim.to_owned(), json!(text.as_ref()?)))));
     let keys = rules.keys.0.iter().filter(|key| key.is_valid(now));

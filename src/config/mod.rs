@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 use crate::{
     exchange::ExchangeNames,
     limits::FailureRule,
-    route::{Route, RouteTable},
+    route::{Refusals, Route, RouteTable},
     secret::Secret,
     session::SessionKeys,
     tenant::Tenants,
@@ -81,7 +81,8 @@ impl Config {
             let host = route.pattern.host.as_deref().unwrap_or("*");
             let upstream =
                 route.upstream.and_then(|id| self.upstreams.get(id.0)).map_or("nowhere", |up| up.name.as_str());
-            lines.push(format!("route {host}{}: {}, to {upstream}", route.pattern.path, route.policy));
+            let only = if route.refusals == Refusals::Reported { " (report_only: lets everyone through)" } else { "" };
+            lines.push(format!("route {host}{}: {}{only}, to {upstream}", route.pattern.path, route.policy));
         }
         lines.join("\n")
     }

@@ -6,11 +6,11 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::Secrets;
+use crate::support::{Process, Secrets};
 
 fn vestibule(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
@@ -98,6 +98,8 @@ fn a_token_it_signs_is_explained_as_allowed() {
     assert!(!said.contains(token.trim()));
     fs::write(folder.path().join("t"), &token).unwrap();
     assert!(output(folder.path(), &["explain", "--token-file", "t"], "").status.success());
+    let long = output(folder.path(), &["token", "--tenant", "ten_acme", "--user", "maya", "--ttl", "2h"], "");
+    assert!(text(&long.stderr).contains("live 1h at most"), "{}", text(&long.stderr));
     let none = output(folder.path(), &["token", "--tenant", "ten_acm", "--user", "maya"], "");
     assert_eq!(none.status.code(), Some(1));
     assert!(text(&none.stderr).contains("there is no tenant \"ten_acm\"; use one of ten_acme"));
@@ -170,47 +172,32 @@ fn every_command_has_an_example_and_wrong_usage_exits_2() {
     assert_eq!(output(folder.path(), &["run", "--confg", "x"], "").status.code(), Some(2));
 }
 
-/// A process that is stopped when the test ends.
-struct Served {
-    child: Child,
-    log: BufReader<std::process::ChildStderr>,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn serve(folder: &Path, port: u16) -> Served {
-    let mut child = vestibule(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap());
-    let end = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end && child.try_wait().unwrap().is_none(), "it listens");
-        std::thread::yield_now();
-    }
-    Served { child, log }
+fn serve(folder: &Path, port: u16) -> Process {
+    let mut command = vestibule(folder, &["run"]);
+    command.stderr(Stdio::piped());
+    Process::start(&mut command).until_listening(([127, 0, 0, 1], port).into())
 }
 
-fn configured(port: u16, more: &str) -> tempfile::TempDir {
+/// A starter configuration on a port, with an admin listener on another.
+fn configured(port: u16, admin: u16, more: &str) -> tempfile::TempDir {
     let folder = initialised();
     let file = folder.path().join("proxy.toml");
     let config = fs::read_to_string(&file).unwrap();
-    fs::write(&file, config.replace("address = \"0.0.0.0:8080\"", &format!("address = \"127.0.0.1:{port}\"\n{more}")))
-        .unwrap();
+    let config = config
+        .replace("address = \"0.0.0.0:8080\"", &format!("address = \"127.0.0.1:{port}\"\n{more}"))
+        .replace("admin = \"127.0.0.1:9901\"", &format!("admin = \"127.0.0.1:{admin}\""));
+    fs::write(&file, config).unwrap();
     folder
 }
 
 #[test]
 fn it_serves_answers_for_its_health_and_stops_in_order() {
     let (port, admin) = (free_port(), free_port());
-    let folder = configured(port, &format!("admin = \"127.0.0.1:{admin}\""));
+    let folder = configured(port, admin, "");
     assert_eq!(output(folder.path(), &["health"], "").status.code(), Some(1), "nothing runs yet");
     let mut served = serve(folder.path(), port);
     assert!(output(folder.path(), &["health"], "").status.success());
@@ -221,18 +208,21 @@ fn it_serves_answers_for_its_health_and_stops_in_order() {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
-    let pid = served.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    served.signal("-HUP");
+    assert!(output(folder.path(), &["health"], "").status.success(), "SIGHUP does not end it");
+    assert_eq!(served.terminate(), Some(0));
     let mut log = String::new();
-    served.log.read_to_string(&mut log).unwrap();
-    assert!(log.contains("the ledger is in memory"), "{log}");
+    served.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("the ledger is in memory") && log.contains("not reloaded on SIGHUP"), "{log}");
 }
 
 #[test]
 fn health_without_an_admin_listener_asks_the_listener() {
     let port = free_port();
-    let folder = configured(port, "");
+    let folder = configured(port, free_port(), "");
+    let file = folder.path().join("proxy.toml");
+    let without = fs::read_to_string(&file).unwrap().replace("admin =", "# admin =");
+    fs::write(&file, without).unwrap();
     let _served = serve(folder.path(), port);
     assert!(output(folder.path(), &["health"], "").status.success());
 }
@@ -241,14 +231,14 @@ fn health_without_an_admin_listener_asks_the_listener() {
 fn a_start_that_cannot_succeed_is_one_clear_line_within_a_second() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port();
-    let on_busy = configured(port, "");
-    let admin_busy = configured(free_port(), &format!("admin = \"127.0.0.1:{port}\""));
-    let no_secret = configured(free_port(), "");
+    let on_busy = configured(port, free_port(), "");
+    let admin_busy = configured(free_port(), port, "");
+    let no_secret = configured(free_port(), free_port(), "");
     fs::remove_file(no_secret.path().join("vestibule-session.key")).unwrap();
-    let short = configured(free_port(), "");
+    let short = configured(free_port(), free_port(), "");
     fs::write(short.path().join("vestibule-session.key"), "short").unwrap();
-    let broken = configured(free_port(), "broken toml");
-    let unknown = configured(free_port(), "thread = 1");
+    let broken = configured(free_port(), free_port(), "broken toml");
+    let unknown = configured(free_port(), free_port(), "thread = 1");
     for (folder, said) in [
         (on_busy, "cannot be listened on: Address already in use"),
         (admin_busy, "change listen.admin"),
@@ -273,8 +263,10 @@ fn a_start_that_cannot_succeed_is_one_clear_line_within_a_second() {
 #[test]
 fn the_demo_prints_one_url_that_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = vestibule(folder.path(), &["demo"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut command = vestibule(folder.path(), &["demo"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = Process::start(&mut command);
+    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines();
     let url = lines
         .by_ref()
         .map_while(Result::ok)
@@ -286,7 +278,6 @@ fn the_demo_prints_one_url_that_answers() {
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(demo.terminate(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes no file");
 }

@@ -3,19 +3,19 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::json;
 
-use crate::support::{Answer, Ask, Door, Issuer};
+use crate::support::{Answer, Ask, Door, Issuer, Process};
 
 const ACME: Issuer = Issuer::ACME;
 const COOKIE: &str = "__Host-vestibule";
 
 /// The helpdesk's process, with a fresh database.
 struct Helpdesk {
-    child: Child,
+    _process: Process,
     address: String,
     _data: tempfile::TempDir,
 }
@@ -24,14 +24,11 @@ impl Helpdesk {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/django-helpdesk/helpdesk");
-        let mut child = Command::new(script)
-            .args(["serve", "--port", "0", "--data"])
-            .arg(data.path())
-            .env("HELPDESK_ORIGIN", "http://portal.test")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example's script starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut command = Command::new(script);
+        command.args(["serve", "--port", "0", "--data"]).arg(data.path());
+        command.env("HELPDESK_ORIGIN", "http://portal.test").stdout(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
         let ready = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let url = line.strip_prefix("ready http://")?;
             Some(url.trim_end_matches('/').to_owned())
@@ -39,7 +36,7 @@ impl Helpdesk {
         let address = ready.expect("the helpdesk is ready; `make setup` installs it");
         // Kept open, so that the helpdesk can go on printing.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, _data: data }
+        Self { _process: process, address, _data: data }
     }
 
     fn config(&self) -> String {
@@ -65,13 +62,6 @@ impl Helpdesk {
             "#,
             self.address
         )
-    }
-}
-
-impl Drop for Helpdesk {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
     }
 }
 

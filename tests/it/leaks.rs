@@ -4,12 +4,12 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 
-use crate::support::{Ask, Issuer, Secrets, Upstream, config};
+use crate::support::{Ask, Issuer, Process, Secrets, Upstream, config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
@@ -23,13 +23,8 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
         command.env(name, Secrets::find(name).unwrap());
     }
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let mut child =
-        command.args(["run", "--log", "trace"]).current_dir(folder.path()).stderr(Stdio::from(log)).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < end, "it listens");
-        std::thread::yield_now();
-    }
+    command.args(["run", "--log", "trace"]).current_dir(folder.path()).stderr(Stdio::from(log));
+    let mut served = Process::start(&mut command).until_listening(address);
     // The binary reads the real clock.
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let token = |user: &str| Issuer::ACME.with(json!({ "userId": user, "iat": now, "exp": now + 600 }));
@@ -62,8 +57,7 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
     raw.write_all(broken.as_bytes()).unwrap();
     let mut rest = Vec::new();
     let _ = raw.read_to_end(&mut rest);
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(served.terminate(), Some(0));
 
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(

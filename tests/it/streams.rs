@@ -129,3 +129,11 @@ async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
     app.sends.send(b"from the app").await.unwrap();
     until(&mut client, "from the app").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_by_name_is_reached_at_whichever_address_answers() {
+    let upstream = Upstream::start().await;
+    let named = format!("localhost:{}", upstream.address.port());
+    let door = Door::start(&config(&upstream).replace(&upstream.address.to_string(), &named)).await;
+    assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.status, 200);
+}

@@ -3,11 +3,13 @@
 mod client;
 mod door;
 mod issuer;
+mod process;
 mod signers;
 mod upstream;
 
 pub use client::{Answer, Ask, Client};
 pub use door::{Door, NOW, Secrets, config, two_tenants};
 pub use issuer::Issuer;
+pub use process::Process;
 pub use signers::{Signer, mint, minted_by};
 pub use upstream::Upstream;
