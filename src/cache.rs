@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use quick_cache::{Equivalent, sync::Cache};
+use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use crate::{
     identity::{Identity, Verified},
@@ -37,11 +37,24 @@ impl Proof {
     }
 }
 
-/// The most credentials held.
-const MOST: usize = 100_000;
+/// What all credentials held may weigh, in bytes: some 100,000 tokens of usual size.
+const MOST: u64 = 64 << 20;
+
+/// What an entry weighs beside its credential, roughly: the proof and the places in the table.
+const OVERHEAD: u64 = 384;
 
 /// The cache of one configuration.
-pub struct VerifiedCache(Cache<Key, Arc<Proof>>);
+pub struct VerifiedCache(Cache<Key, Arc<Proof>, Weight>);
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Arc<Proof>> for Weight {
+    fn weight(&self, key: &Key, _: &Arc<Proof>) -> u64 {
+        // The identity was read out of the credential and is not longer.
+        2 * key.credential.len() as u64 + OVERHEAD
+    }
+}
 
 /// Which kind of credential a text was presented as: a token sent as a cookie is no session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,7 +85,7 @@ impl Equivalent<Key> for Wanted<'_> {
 
 impl Default for VerifiedCache {
     fn default() -> Self {
-        Self(Cache::new(MOST))
+        Self(Cache::with_weighter(100_000, MOST, Weight))
     }
 }
 

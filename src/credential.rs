@@ -8,7 +8,12 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use thiserror::Error;
 
-use crate::{cookies, head::Head, query, tenant::Candidates};
+use crate::{
+    cookies,
+    head::{Head, elements},
+    query,
+    tenant::Candidates,
+};
 
 /// A credential, unverified.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,12 +103,7 @@ pub fn sessions<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Vec<Seal
 pub const SUBPROTOCOL: &str = "bearer.";
 
 fn subprotocol_tokens<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a str> {
-    head.headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .flat_map(|field| field.split(','))
-        .filter_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL))
+    elements(head.headers, SEC_WEBSOCKET_PROTOCOL).filter_map(|protocol| protocol.strip_prefix(SUBPROTOCOL))
 }
 
 fn only<T>(mut items: impl Iterator<Item = T>, what: &'static str) -> Result<Option<T>, CredentialError> {

@@ -8,7 +8,7 @@
 //! 4. **Tenant**: the route's, else the host's; where several remain, the token's own claim selects.
 //! 5. **Credential**: at most one of a kind, the first kind present.
 //! 6. **Token** or **session**: verified for that tenant alone, at `now`.
-//! 7. **Revocation**: the ledger covers it not.
+//! 7. **Revocation**: no sign-out has ended the session.
 //! 8. **Roles**: one of the route's.
 
 use std::{net::IpAddr, sync::Arc};
@@ -76,7 +76,7 @@ impl Permit {
 
 impl Gate {
     /// Decides whether a request may pass: a route matches, it carries at most one credential of a kind, that credential
-    /// verifies for the route's tenant at `now`, nothing has revoked it, and it has a role the route asks for.
+    /// verifies for the route's tenant at `now`, no sign-out has ended it, and it has a role the route asks for.
     pub fn decide(&self, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Permit, Refusal> {
         self.admit(self.find(head)?, head, client, now)
     }
@@ -121,7 +121,10 @@ impl Gate {
             (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
             (Some(credential), roles) => match self.verify(&credential, candidates, client, now) {
                 Ok(proof) => proof,
-                Err(Refusal { dead_cookie: Some(name), .. }) if roles.is_none() => return nobody(Some(name)),
+                // An optional route takes a session that ended for none.
+                Err(Refusal { reason: Reason::Session(_) | Reason::Revoked, dead_cookie, .. }) if roles.is_none() => {
+                    return nobody(dead_cookie);
+                }
                 Err(refusal) => return Err(of_sole(refusal)),
             },
         };

@@ -5,11 +5,15 @@
 //! | exactly one valid host | it chooses route and tenant (RFC 9112 section 3.2) |
 //! | origin-form, or absolute-form for this very host | the app must see the authority that was decided on |
 //! | no `.` or `..` segment, `//`, `\`, control byte, fragment, `%00 %2f %5c %2e`, however encoded | the app may normalise what we did not |
+//! | methods in upper case, a body framed in one way | the app must see the method and the end of the request that we saw |
 //! | no overlong UTF-8, no broken percent-encoding | another way to spell the same |
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, header::HOST};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+};
 use thiserror::Error;
 
 /// A request's head. `path` and `query` are the bytes that are decided on and forwarded.
@@ -49,6 +53,8 @@ pub enum HeadError {
     Ambiguous,
     #[error("path has broken percent-encoding")]
     Encoding,
+    #[error("body is framed in more than one way")]
+    Framing,
 }
 
 impl<'a> Head<'a> {
@@ -60,10 +66,13 @@ impl<'a> Head<'a> {
         authority: Option<&'a str>,
         headers: &'a HeaderMap,
     ) -> Result<Self, HeadError> {
-        // TRACE echoes credentials; CONNECT and TRACK have no meaning here.
-        if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        // TRACE echoes credentials; CONNECT and TRACK have no meaning here. Methods tell case apart (RFC 9110 section 9.1),
+        // and apps that do not would serve `post` on a route that is not for POST.
+        let is_plain = method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+        if !is_plain || matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
             return Err(HeadError::Method);
         }
+        check_framing(headers)?;
         let host = the_host(authority, headers)?;
         let target = std::str::from_utf8(target).map_err(|_| HeadError::Target)?;
         if target.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#') {
@@ -94,14 +103,9 @@ impl<'a> Head<'a> {
             _ => None,
         }
     }
-
-    /// Whether an app could take this path for one under `/_auth`: any case, any number of encodings, with path parameters.
-    pub fn is_own(&self) -> bool {
-        is_own(self.path)
-    }
 }
 
-/// See [`Head::is_own`].
+/// Whether an app could take this path for one under `/_auth`: any case, any number of encodings, with path parameters.
 pub fn is_own(path: &str) -> bool {
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
     let mut first = Cow::Borrowed(first.as_bytes());
@@ -222,7 +226,7 @@ fn origin_form<'a>(target: &'a str, host: &Host<'_>) -> Result<&'a str, HeadErro
 fn check_path(path: &str) -> Result<(), HeadError> {
     let mut segments = path[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
-        let name = segment.split(';').next().unwrap_or_default();
+        let name = segment_name(segment);
         if name == "." || name == ".." {
             return Err(HeadError::DotSegment);
         }
@@ -234,6 +238,41 @@ fn check_path(path: &str) -> Result<(), HeadError> {
         return Err(HeadError::Ambiguous);
     }
     if path.contains('%') { check_encoding(path.as_bytes()) } else { Ok(()) }
+}
+
+/// A segment up to its path parameters, however their `;` is spelled.
+fn segment_name(segment: &str) -> &str {
+    let ends = [";", "%3b", "%3B"].iter().filter_map(|mark| segment.find(mark));
+    &segment[..ends.min().unwrap_or(segment.len())]
+}
+
+/// One length in plain digits, or exactly one `chunked`, never both: where two readers could find two ends of a body, one of
+/// them would take its rest for a request (RFC 9112 section 6.3).
+fn check_framing(headers: &HeaderMap) -> Result<(), HeadError> {
+    let (length, coding) = (one_line(headers, CONTENT_LENGTH)?, one_line(headers, TRANSFER_ENCODING)?);
+    let is_plain = |length: &[u8]| {
+        !length.is_empty() && length.iter().all(u8::is_ascii_digit) && (length.len() == 1 || length[0] != b'0')
+    };
+    match (length, coding) {
+        (None, None) => Ok(()),
+        (Some(length), None) if is_plain(length) => Ok(()),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(HeadError::Framing),
+    }
+}
+
+fn one_line(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, HeadError> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (_, Some(_)) => Err(HeadError::Framing),
+        (line, None) => Ok(line.map(HeaderValue::as_bytes)),
+    }
+}
+
+/// The elements of a comma-separated header, over all its lines; what is not text is left out.
+pub fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
@@ -322,6 +361,8 @@ mod tests {
             "ftp://portal.test:8080/",
             "/a\u{7f}",
             "/a%0d%0ab",
+            "/x/..%3b/admin",
+            "/%3b/admin",
             "/%e0%80%ae",
             "/..",
             "/.",

@@ -100,11 +100,6 @@ impl KeyRing {
     /// The most keys a tenant may have: a token without `kid` is tried against each.
     pub const MOST: usize = 10;
 
-    /// The key of that id.
-    pub fn find(&self, id: &str) -> Option<&Key> {
-        self.0.iter().find(|key| key.id == id)
-    }
-
     /// The keys a token naming this `kid`, or none, may have been signed with.
     pub fn candidates<'k>(&'k self, kid: Option<&str>) -> impl Iterator<Item = &'k Key> {
         self.0.iter().filter(move |key| kid.is_none_or(|kid| key.id == kid))

@@ -2,14 +2,17 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
 use http::StatusCode;
 use tracing::{info, warn};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
+    cache::Proof,
     config::LogFormat,
     denial::Refusal,
     exchange::{Outcome, Question},
@@ -19,11 +22,13 @@ use crate::{
 /// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
 ///
 /// Whatever it says, only our own lines are shown below a warning: libraries print heads and bodies there.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
+pub fn start(filter: &str, format: LogFormat) -> Result<Logging, String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| format!("log filter {filter:?} is wrong: {e}; write info, or vestibule=debug"))?;
     let ours = filter_fn(|meta| meta.target().starts_with("vestibule") || *meta.level() <= tracing::Level::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Lossy: a reader of the log that stalls must not stall requests.
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -31,7 +36,14 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     tracing_subscriber::registry()
         .with(layer.with_filter(ours).with_filter(filter))
         .try_init()
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    Ok(Logging { _guard: guard })
+}
+
+/// Writes out what is still to be written when dropped.
+#[must_use]
+pub struct Logging {
+    _guard: WorkerGuard,
 }
 
 /// What is known of a request by its end.
@@ -42,11 +54,28 @@ pub struct Entry {
     pub method: String,
     /// Without query: that is where tokens travel.
     pub path: String,
-    pub user: Option<Identity>,
+    pub user: Option<Caller>,
     pub refusal: Option<Refusal>,
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// When the head had gone to the upstream, and when its answer began.
     pub upstream_times: (Option<Instant>, Option<Instant>),
+}
+
+/// Who called, for the log.
+pub enum Caller {
+    /// As proved; held, not copied, because every request has one.
+    Proved(Arc<Proof>),
+    /// As an endpoint of ours found.
+    Named(Box<Identity>),
+}
+
+impl Caller {
+    fn identity(&self) -> &Identity {
+        match self {
+            Self::Proved(proof) => proof.identity(),
+            Self::Named(identity) => identity,
+        }
+    }
 }
 
 impl Entry {
@@ -75,13 +104,13 @@ impl Entry {
             target: "vestibule::access",
             request_id = self.request_id,
             client = self.client.map(tracing::field::display),
-            tenant = self.user.as_ref().map(|user| user.tenant.as_str()),
-            user = self.user.as_ref().map(|user| user.user.as_str()),
+            tenant = self.user.as_ref().map(|user| user.identity().tenant.as_str()),
+            user = self.user.as_ref().map(|user| user.identity().user.as_str()),
             method = self.method,
             path = self.path,
             status = status.map(|status| status.as_u16()),
             code = self.refusal.as_ref().map(|refusal| refusal.reason.denial().spelling().code),
-            upstream = self.upstream,
+            upstream = self.upstream.as_deref(),
             upstream_ms,
             ms = millis(self.started.elapsed()),
             "request"
@@ -111,7 +140,7 @@ impl Entry {
             Outcome::Ask(Question { user, .. }) => ("asked", Some(user)),
             Outcome::SignedOut { who: Some(who), .. } => ("signed out", Some(&who.identity)),
             Outcome::Known(who) => {
-                self.user = Some(who.identity.clone());
+                self.user = Some(Caller::Named(Box::new(who.identity.clone())));
                 return;
             }
             Outcome::SignedOut { who: None, .. } | Outcome::Nothing => return,
@@ -124,7 +153,7 @@ impl Entry {
             user = user.map(|user| user.user.as_str()),
             "{what}"
         );
-        self.user = user.cloned();
+        self.user = user.cloned().map(|user| Caller::Named(Box::new(user)));
     }
 }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, UPGRADE},
+    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, TRANSFER_ENCODING, UPGRADE},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -32,12 +32,12 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
-    head::{Head, HeadError},
-    log::Entry,
+    head::{Head, HeadError, elements},
+    log::{self, Entry},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
     request_id::{self, RequestIds},
-    route::Refusals,
+    route::{Policy, Refusals},
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -105,6 +105,9 @@ impl Door {
         }
         if !downstream.is_http2() && target_on_the_wire(&raw) != Some(downstream.req_header().raw_path()) {
             return Err(HeadError::Target.into());
+        }
+        if downstream.req_header().headers.contains_key(TRANSFER_ENCODING) && has_length_line(&raw) {
+            return Err(HeadError::Framing.into());
         }
         let head = read_head(downstream.req_header(), downstream.is_http2())?;
         let visitor = Visitor::read(&head, peer(downstream), "http", &self.trusted_proxies);
@@ -175,14 +178,15 @@ impl Door {
     }
 
     /// The `Set-Cookie` that goes with an admitted request: an idle session used again, or a dead one to clear.
-    fn cookie_for(&self, context: &Context) -> Option<String> {
-        match context.permit.as_ref()?.caller() {
+    fn cookie_for(&self, permit: &Permit, now: UnixTime) -> Option<String> {
+        match permit.caller() {
             Caller::Known(proof) => {
                 let ProofKind::Session(session) = &proof.kind else {
                     return None;
                 };
-                let renewed = session.renewed(proof.tenant.sessions.lifetime, context.now)?;
-                let left = renewed.expires_at.since(context.now);
+                let lifetime = proof.tenant.sessions.lifetime;
+                let renewed = session.renewed(lifetime, now)?;
+                let left = renewed.ends_at(lifetime).since(now);
                 cookies::set(&proof.tenant.sessions.cookie, self.gate.sessions.seal(&renewed)?, left)
             }
             Caller::Nobody { dead_cookie } => dead_cookie.as_ref().map(cookies::clear),
@@ -257,13 +261,15 @@ impl ProxyHttp for Door {
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(self.idle_timeout.as_secs()));
         }
+        // A client that reads nothing must not hold a request for good.
+        downstream.set_write_timeout(Some(self.idle_timeout));
         let reply = match self.receive(downstream, context).await {
             Ok(None) => {
                 if let Some(refusal) = context.permit.as_ref().and_then(Permit::reported).cloned() {
                     context.entry.refused(refusal, false);
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
-                    context.entry.user = Some(proof.identity().clone());
+                    context.entry.user = Some(log::Caller::Proved(proof.clone()));
                 }
                 return Ok(false);
             }
@@ -280,8 +286,8 @@ impl ProxyHttp for Door {
         let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
         let is_tunnel = is_websocket(&downstream.req_header().headers);
         let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
-        let picked = pool.pick(context.unreached, timeout).await;
-        context.entry.upstream = Some(pool.config.name.clone());
+        let picked = pool.pick(&mut context.unreached, timeout).await;
+        context.entry.upstream = Some(pool.name.clone());
         let (peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
         context.upstream = Some(server);
         Ok(Box::new(peer))
@@ -306,11 +312,15 @@ impl ProxyHttp for Door {
 
     async fn request_body_filter(
         &self,
-        _: &mut Downstream,
+        downstream: &mut Downstream,
         body: &mut Option<Bytes>,
         _: bool,
         context: &mut Context,
     ) -> Result<()> {
+        // Pingora also passes the bytes of a tunnel through here.
+        if downstream.was_upgraded() {
+            return Ok(());
+        }
         context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
         if most.is_some_and(|most| context.body_bytes > most) {
@@ -328,19 +338,28 @@ impl ProxyHttp for Door {
         context.entry.upstream_times.1 = Some(Instant::now());
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             downstream.set_read_timeout(Some(TUNNEL_IDLE));
+            downstream.set_write_timeout(Some(TUNNEL_IDLE));
         }
         // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
         for name in ["keep-alive", "proxy-connection", "proxy-authenticate"] {
             response.remove_header(name);
         }
         self.keep_our_cookies(response)?;
-        if let Some(cookie) = self.cookie_for(context) {
+        let Some(permit) = &context.permit else {
+            return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
+        };
+        if let Some(cookie) = self.cookie_for(permit, context.now) {
             response.append_header(SET_COOKIE, cookie)?;
+            // Whatever the app says of its page, this answer holds somebody's cookie.
+            response.insert_header(CACHE_CONTROL, "private, no-store")?;
         }
-        if let Some(Caller::Known(_)) = context.permit.as_ref().map(Permit::caller) {
-            if !response.headers.contains_key(CACHE_CONTROL) {
-                response.insert_header(CACHE_CONTROL, "private")?;
-            }
+        if let Caller::Known(_) = permit.caller()
+            && !response.headers.contains_key(CACHE_CONTROL)
+        {
+            response.insert_header(CACHE_CONTROL, "private")?;
+        }
+        // On an optional route the same page is there for nobody and for somebody.
+        if permit.route().policy != Policy::Public {
             response.append_header("Vary", "Cookie, Authorization")?;
         }
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
@@ -425,16 +444,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A WebSocket handshake (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
 fn is_websocket(headers: &HeaderMap) -> bool {
-    let says = |name: HeaderName, word: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
-    };
+    let says = |name: HeaderName, word: &str| elements(headers, name).any(|said| said.eq_ignore_ascii_case(word));
     says(UPGRADE, "websocket") && says(CONNECTION, "upgrade") && headers.contains_key(SEC_WEBSOCKET_KEY)
 }
 
 /// The request-target as it was sent: the parser drops a fragment silently.
 fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {
     raw.split(|b| *b == b' ').nth(1)
+}
+
+/// Whether the head came with a Content-Length: Pingora removes it where there is a Transfer-Encoding too.
+fn has_length_line(raw: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    raw.split(|b| *b == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }
 
 /// Reads the head of a request; called again where its body had to be read in between.

@@ -9,6 +9,7 @@ use crate::{
     cookies,
     denial::{Denial, Refusal},
     exchange::{Answer, Outcome, Who},
+    head::elements,
     pages::{self, FormNames},
     visitor::Visitor,
 };
@@ -166,9 +167,7 @@ impl Audience<'_> {
 /// RFC 9110 section 12.5.1, between the two kinds we have.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (0.0_f32, 0.0_f32);
-    let ranges =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    for range in ranges {
+    for range in elements(headers, ACCEPT) {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
         let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));

@@ -114,13 +114,12 @@ pub enum RouteError {
     Ambiguous,
 }
 
-/// All routes, found in time that depends on neither their number nor the path's length.
+/// All routes, found in time that does not depend on their number.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     exact: HashMap<String, PathTable>,
     wildcard: HashMap<String, PathTable>,
     any: PathTable,
-    count: usize,
 }
 
 impl RouteTable {
@@ -128,7 +127,6 @@ impl RouteTable {
     pub fn new(routes: impl IntoIterator<Item = Arc<Route>>) -> Self {
         let mut table = Self::default();
         for route in routes {
-            table.count += 1;
             let paths = match route.pattern.host.as_deref() {
                 None => &mut table.any,
                 Some(host) => match host.strip_prefix("*.") {
@@ -139,11 +137,6 @@ impl RouteTable {
             paths.insert(route);
         }
         table
-    }
-
-    /// How many routes there are.
-    pub fn count(&self) -> usize {
-        self.count
     }
 
     /// The route of a request.

@@ -70,6 +70,11 @@ impl Session {
         }
     }
 
+    /// When it ends: as sealed, or earlier where the tenant has shortened its lifetime since.
+    pub fn ends_at(&self, lifetime: Lifetime) -> UnixTime {
+        self.expires_at.min(self.started_at.plus(lifetime.absolute))
+    }
+
     /// The same session used again, where idle time counts: once a minute at most, or four times in a shorter idle time.
     pub fn renewed(&self, lifetime: Lifetime, now: UnixTime) -> Option<Self> {
         let pause = (lifetime.idle? / 4).min(Duration::from_secs(60));
@@ -80,9 +85,7 @@ impl Session {
     /// is due between our own clocks, but one minute lets instances differ.
     pub fn check(&self, lifetime: Lifetime, now: UnixTime) -> Result<(), SessionError> {
         let minute = Duration::from_secs(60);
-        // The tenant may have shortened its lifetime since.
-        let end = self.expires_at.min(self.started_at.plus(lifetime.absolute));
-        if now >= end || self.started_at > now.plus(minute) {
+        if now >= self.ends_at(lifetime) || self.started_at > now.plus(minute) {
             return Err(SessionError::Expired);
         }
         match lifetime.idle {

@@ -13,10 +13,11 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
 
 use crate::{
-    config::{Encoding, IdentityHeaders, folded},
+    config::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded},
     cookies,
     credential::SUBPROTOCOL,
     gate::{Caller, Permit},
+    head::elements,
     identity::Identity,
     query,
     route::{Bearer, Route},
@@ -31,6 +32,8 @@ pub struct Stamp {
     forbidden: HashSet<String>,
     /// Names of all tenants' session cookies.
     cookies: HashSet<String>,
+    /// Whether some route is for some methods only, so that a method override could evade it.
+    methods_matter: bool,
     /// Parameters that carry tokens anywhere: cut out of `Referer`.
     token_params: HashSet<String>,
 }
@@ -42,9 +45,6 @@ const ADDRESSES: [&str; 8] =
 /// Names by which a client could turn a method the route admits into one it does not.
 const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
 
-/// The longest folded name worth comparing; a longer one equals none of ours.
-const LONGEST_NAME: usize = 256;
-
 impl Stamp {
     /// Collects the names of a configuration.
     pub fn new<'a>(
@@ -53,8 +53,10 @@ impl Stamp {
         token_params: &[String],
         routes: impl IntoIterator<Item = &'a Route>,
     ) -> Self {
-        let of_routes = routes.into_iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
+        let routes: Vec<&Route> = routes.into_iter().collect();
+        let of_routes = routes.iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
         Self {
+            methods_matter: routes.iter().any(|route| route.pattern.methods.is_some()),
             forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name)).collect(),
             cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
@@ -77,7 +79,7 @@ impl Stamp {
         target: &str,
         request_id: &str,
     ) -> pingora::Result<()> {
-        self.strip(request, permit.route(), visitor.via);
+        self.strip(request, visitor.via);
         self.remove_credentials(request, permit.route(), target)?;
         self.describe_visitor(request, visitor, request_id)?;
         match permit.caller() {
@@ -87,8 +89,7 @@ impl Stamp {
     }
 
     /// Removes every header an app could take for one of ours, whatever its spelling.
-    fn strip(&self, request: &mut RequestHeader, route: &Route, via: Via) {
-        let is_limited = route.pattern.methods.is_some();
+    fn strip(&self, request: &mut RequestHeader, via: Via) {
         let doomed: Vec<HeaderName> = request
             .headers
             .keys()
@@ -104,7 +105,7 @@ impl Stamp {
                     via == Via::TrustedProxy && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric());
                 self.forbidden.contains(fold)
                     || (is_address && !is_believed)
-                    || (is_limited && OVERRIDES.contains(&fold))
+                    || (self.methods_matter && OVERRIDES.contains(&fold))
             })
             .cloned()
             .collect();
@@ -131,8 +132,13 @@ impl Stamp {
 
     /// A page that was opened with a token may name it to the next one. What no browser sends is not passed on at all.
     fn clean_referer(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        let Some(referer) = request.headers.get(REFERER) else { return Ok(()) };
-        let Ok(url) = referer.to_str() else {
+        let mut lines = request.headers.get_all(REFERER).iter();
+        let url = match (lines.next(), lines.next()) {
+            (None, _) => return Ok(()),
+            (Some(line), None) => line.to_str().ok(),
+            (Some(_), Some(_)) => None,
+        };
+        let Some(url) = url else {
             request.remove_header(&REFERER);
             return Ok(());
         };
@@ -210,8 +216,8 @@ pub fn host(request: &mut RequestHeader, host: &str) -> pingora::Result<()> {
 
 fn fold_into<'b>(name: &str, buffer: &'b mut [u8; LONGEST_NAME]) -> Option<&'b str> {
     let mut length = 0;
-    for byte in name.bytes().filter(u8::is_ascii_alphanumeric) {
-        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+    for byte in fold(name.as_bytes()) {
+        *buffer.get_mut(length)? = byte;
         length += 1;
     }
     std::str::from_utf8(&buffer[..length]).ok()
@@ -228,14 +234,7 @@ fn cut(url: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
 }
 
 fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()> {
-    let protocols: Vec<&str> = request
-        .headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
+    let protocols: Vec<&str> = elements(&request.headers, SEC_WEBSOCKET_PROTOCOL).collect();
     if !protocols.iter().any(|protocol| protocol.starts_with(SUBPROTOCOL)) {
         return Ok(());
     }

@@ -116,11 +116,12 @@ impl Candidates {
         self.tenants.get(id)
     }
 
-    /// The one tenant whose own claim names it in the (unverified) token.
+    /// The one tenant whose own claim names it in the token, which nobody has verified: good for choosing the keys to verify
+    /// it with, and for nothing else.
     pub fn claimed(&self, jwt: &Jwt<'_>) -> Option<&Arc<Tenant>> {
         let mut found = None;
         for claim in &self.claims {
-            let Some(id) = jwt.unverified(claim) else { continue };
+            let Some(id) = jwt.text(claim) else { continue };
             let named = self.tenants.get(&TenantId::new(id));
             if let Some(tenant) = named.filter(|tenant| tenant.tokens.claims.tenant.as_ref() == Some(claim)) {
                 if found.is_some() {

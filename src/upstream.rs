@@ -24,6 +24,7 @@ const IDLE: Duration = Duration::from_millis(1_500);
 /// The servers of one `[upstreams.…]`.
 pub struct Pool {
     pub config: Upstream,
+    pub name: Arc<str>,
     servers: Vec<Server>,
     next: AtomicUsize,
 }
@@ -80,7 +81,12 @@ impl Pool {
             resolved: ArcSwapOption::empty(),
             in_flight: Arc::default(),
         };
-        Self { servers: config.servers.iter().map(server).collect(), config: config.clone(), next: AtomicUsize::new(0) }
+        Self {
+            servers: config.servers.iter().map(server).collect(),
+            config: config.clone(),
+            name: config.name.as_str().into(),
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// Whether there is a server left to try.
@@ -89,23 +95,42 @@ impl Pool {
     }
 
     /// A server for a request, none of those it could not reach.
-    pub async fn pick(&self, unreached: Unreached, timeout: Duration) -> Result<(HttpPeer, Picked), String> {
+    pub async fn pick(&self, unreached: &mut Unreached, timeout: Duration) -> Result<(HttpPeer, Picked), String> {
+        let mut error = "no server can be reached".to_owned();
+        // A name that does not resolve is a server that cannot be reached: the next may be.
+        while let Some(at) = self.next(*unreached) {
+            match self.servers[at].peer(self.config.connect_timeout).await {
+                Ok(peer) => {
+                    let picked = Picked { at, _in_flight: InFlight::on(&self.servers[at].in_flight) };
+                    return Ok((self.with_options(peer, timeout), picked));
+                }
+                Err(e) => {
+                    unreached.0 |= 1 << at;
+                    error = e;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    fn next(&self, unreached: Unreached) -> Option<usize> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..self.servers.len()).map(|step| (turn + step) % self.servers.len());
         let mut left = in_turn.filter(|at| !unreached.has(*at));
-        let at = match self.config.balance {
+        match self.config.balance {
             Balance::RoundRobin => left.next(),
             Balance::LeastRequests => left.min_by_key(|at| self.servers[*at].in_flight.load(Ordering::Relaxed)),
-        };
-        let at = at.ok_or("no server can be reached")?;
-        let mut peer = self.servers[at].peer(self.config.connect_timeout).await?;
+        }
+    }
+
+    fn with_options(&self, mut peer: HttpPeer, timeout: Duration) -> HttpPeer {
         let options = &mut peer.options;
         options.connection_timeout = Some(self.config.connect_timeout);
         options.total_connection_timeout = Some(self.config.connect_timeout);
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.config.response_timeout);
         options.idle_timeout = Some(IDLE);
-        Ok((peer, Picked { at, _in_flight: InFlight::on(&self.servers[at].in_flight) }))
+        peer
     }
 }
 
@@ -129,16 +154,18 @@ impl Server {
         if let Some(known) = known.as_deref().filter(|(_, at)| at.elapsed() < NAME_LIFETIME) {
             return Ok(known.0);
         }
-        match tokio::net::lookup_host((name, port)).await {
-            Ok(mut addresses) => {
-                let first = addresses.next().ok_or_else(|| format!("{name} has no address"))?;
-                let address = answering(first, addresses, patience).await;
-                self.resolved.store(Some(Arc::new((address, Instant::now()))));
-                Ok(address)
-            }
-            // A resolver that is down takes nothing away that worked.
-            Err(e) => known.map(|known| known.0).ok_or_else(|| format!("{name} does not resolve: {e}")),
-        }
+        let found = match tokio::time::timeout(patience, tokio::net::lookup_host((name, port))).await {
+            Ok(Ok(mut addresses)) => match addresses.next() {
+                Some(first) => Ok(answering(first, addresses, patience).await),
+                None => Err(format!("{name} has no address")),
+            },
+            Ok(Err(e)) => Err(format!("{name} does not resolve: {e}")),
+            Err(_) => Err(format!("{name} does not resolve in time")),
+        };
+        // A resolver that is down takes nothing away that worked, and is asked again after a while only.
+        let address = found.or_else(|e| known.map(|known| known.0).ok_or(e))?;
+        self.resolved.store(Some(Arc::new((address, Instant::now()))));
+        Ok(address)
     }
 }
 

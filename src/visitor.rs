@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::head::{Head, Host, is_own};
+use crate::head::{Head, Host, elements, is_own};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The far end of a request.
 #[derive(Clone, Debug)]
@@ -44,16 +48,16 @@ impl Visitor {
                 authority,
             };
         }
-        let believed = forwarded(head.headers, "x-forwarded-host");
-        let believed = believed.last().and_then(|text| Host::parse(text)).map(|host| host.authority().into_owned());
-        let scheme = match forwarded(head.headers, "x-forwarded-proto").last() {
-            Some(&"https") => "https",
-            Some(&"http") => "http",
+        let believed = elements(head.headers, FORWARDED_HOST);
+        let believed = believed.last().and_then(Host::parse).map(|host| host.authority().into_owned());
+        let scheme = match elements(head.headers, FORWARDED_PROTO).last() {
+            Some("https") => "https",
+            Some("http") => "http",
             _ => scheme,
         };
         // From the right, the first address that no proxy of ours wrote; what cannot be read ends the walk.
         let mut client = peer;
-        for text in forwarded(head.headers, "x-forwarded-for").into_iter().rev() {
+        for text in elements(head.headers, FORWARDED_FOR).collect::<Vec<_>>().into_iter().rev() {
             match text.parse() {
                 Ok(address) => client = address,
                 Err(_) => break,
@@ -126,17 +130,6 @@ impl Visitor {
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
         (kept && !is_own(url.path()) && !is_endpoint(url.path())).then(|| path.to_owned())
     }
-}
-
-/// All elements of a comma-separated header, over all its lines.
-fn forwarded<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect()
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ fn load(file: &Path) -> Result<Config, Failure> {
 
 fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
     let config = load(file)?;
-    log::start(filter, config.log)?;
+    let _logging = log::start(filter, config.log)?;
     let threads = config.listen.threads;
     in_runtime(threads, async {
         let grace = config.listen.shutdown_grace;
@@ -174,7 +174,7 @@ fn in_runtime<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, Fai
 }
 
 fn demo(port: u16, filter: &str) -> Result<ExitCode, Failure> {
-    log::start(filter, LogFormat::Text)?;
+    let _logging = log::start(filter, LogFormat::Text)?;
     in_runtime(0, demo::run(port))?.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
 }
 

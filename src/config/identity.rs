@@ -51,9 +51,17 @@ impl IdentityHeaders {
 }
 
 /// A header's name as an app may read it: CGI, WSGI and PHP do not tell `-`, `_`, `.` and case apart.
-pub fn folded(name: &[u8]) -> String {
-    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(b.to_ascii_lowercase())).collect()
+pub fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase)
 }
+
+/// [`fold`], as text.
+pub fn folded(name: &[u8]) -> String {
+    fold(name).map(char::from).collect()
+}
+
+/// The longest folded name of ours, in bytes: a client's that is longer equals none.
+pub const LONGEST_NAME: usize = 256;
 
 /// Reads `[identity]`.
 pub fn identity(root: &Section<'_>) -> IdentityHeaders {
@@ -125,7 +133,7 @@ fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<Bytes> {
             .report(text.at, format!("{:?} has a meaning of its own; choose a name such as X-User-Id", text.value));
         return None;
     }
-    let name = HeaderName::from_bytes(text.value.as_bytes()).ok().filter(|_| !fold.is_empty());
+    let name = HeaderName::from_bytes(text.value.as_bytes()).ok().filter(|_| (1..=LONGEST_NAME).contains(&fold.len()));
     if name.is_none() {
         section.reader.report(text.at, format!("{:?} is no header name; use letters, digits and -", text.value));
     }

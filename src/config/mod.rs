@@ -18,7 +18,7 @@ use crate::{
     tenant::Tenants,
 };
 
-pub use identity::{Encoding, IdentityHeaders, folded};
+pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
 pub use server::{Balance, LedgerChoice, Listen, LogFormat, MOST_SERVERS, ServerAddress, Upstream};
 

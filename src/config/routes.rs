@@ -93,12 +93,14 @@ fn policy(section: &Section<'_>) -> Policy {
         ("public", |_| Policy::Public),
         ("deny", |_| Policy::Deny),
     ];
-    let policy = match section.choice("auth", &names) {
+    let chosen = section.choice("auth", &names);
+    let is_unknown = chosen.is_none() && section.has("auth");
+    let policy = match chosen {
         Some(policy) => policy(roles.clone().unwrap_or_default()),
-        None if section.has("auth") => Policy::Deny,
+        None if is_unknown => Policy::Deny,
         None => Policy::Require(roles.clone().unwrap_or_default()),
     };
-    if roles.is_some() && !matches!(policy, Policy::Require(_)) && section.reader.is_clean() {
+    if roles.is_some() && !is_unknown && !matches!(policy, Policy::Require(_)) {
         section.problem("roles", "roles need auth = \"required\"; on any other route nobody has to be anyone");
     }
     policy

@@ -193,7 +193,9 @@ impl Request<'_> {
             }
             let opened = self.gate.sessions.open(std::str::from_utf8(pair.value).unwrap_or_default());
             let Ok(session) = opened else { continue };
-            self.gate.ledger.revoke(session.id, session.expires_at, self.now).await?;
+            let ended_there = self.gate.ledger.revoke(session.id, session.expires_at, self.now).await;
+            // Not signed out everywhere, and said so; out of this browser all the same.
+            ended_there.map_err(|e| Refusal { dead_cookie: Some(rules.clone()), ..e.into() })?;
             tenant = candidates.find(&session.identity.tenant).or(tenant);
             ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
         }
@@ -274,7 +276,8 @@ impl Request<'_> {
             let Ok(proof) = verified else { continue };
             match &proof.kind {
                 ProofKind::Session(session) if !is_same(&session.identity, user) => others.push((**session).clone()),
-                _ => same = Some(proof),
+                ProofKind::Session(_) => same = Some(proof),
+                ProofKind::Token(_) => {}
             }
         }
         (same, others)
@@ -299,8 +302,8 @@ impl Request<'_> {
         if self.head.method == Method::HEAD || self.is_prefetch() {
             return Ok(Some(Outcome::Nothing));
         }
-        match self.head.single("sec-fetch-dest").unwrap_or_default() {
-            "" | "document" | "iframe" => Ok(None),
+        match self.head.headers.contains_key("sec-fetch-dest").then(|| self.head.single("sec-fetch-dest")) {
+            None | Some(Some("document" | "iframe")) => Ok(None),
             _ => Err(Reason::Request("a token is not a subresource").into()),
         }
     }
@@ -340,9 +343,7 @@ impl Request<'_> {
 fn who(proof: &Proof) -> Who {
     let expires_at = match &proof.kind {
         ProofKind::Token(claims) => claims.expires_at,
-        ProofKind::Session(session) => {
-            session.expires_at.min(session.started_at.plus(proof.tenant.sessions.lifetime.absolute))
-        }
+        ProofKind::Session(session) => session.ends_at(proof.tenant.sessions.lifetime),
     };
     Who { identity: proof.identity().clone(), expires_at }
 }

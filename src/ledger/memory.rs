@@ -2,7 +2,7 @@
 
 use std::{
     hash::Hash,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
 };
 
 use dashmap::{DashMap, mapref::entry::Entry};
@@ -44,15 +44,18 @@ struct Bounded<K> {
     entries: DashMap<K, UnixTime>,
     count: AtomicUsize,
     most: usize,
+    swept_at: AtomicI64,
 }
 
 impl<K: Eq + Hash> Bounded<K> {
     fn new(most: usize) -> Self {
-        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most }
+        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most, swept_at: AtomicI64::new(i64::MIN) }
     }
 
     fn insert(&self, key: K, until: UnixTime, now: UnixTime) -> Result<Spend, LedgerError> {
-        if self.count.load(Ordering::Relaxed) >= self.most {
+        // Once a second at most: the sweep reads the whole map.
+        let is_full = self.count.load(Ordering::Relaxed) >= self.most;
+        if is_full && self.swept_at.swap(now.0, Ordering::Relaxed) != now.0 {
             self.sweep(now);
         }
         match self.entries.entry(key) {

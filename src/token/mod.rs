@@ -102,8 +102,8 @@ impl<'a> Parts<'a> {
 }
 
 impl Jwt<'_> {
-    /// A text claim, unverified: good for choosing the keys to verify with, and for nothing else.
-    pub fn unverified(&self, claim: &str) -> Option<&str> {
+    /// A text claim, whether or not anything is verified yet.
+    pub fn text(&self, claim: &str) -> Option<&str> {
         self.claims.at(claim)?.text()
     }
 
@@ -178,7 +178,7 @@ pub fn verify(
         picture: profile(jwt, "picture", &rules.claims.picture)?,
     };
     if let Some(claim) = &rules.claims.tenant {
-        match jwt.unverified(claim) {
+        match jwt.text(claim) {
             Some(named) if named == tenant.as_str() => {}
             Some(_) => return Err(TokenError::Tenant),
             None => return Err(TokenError::TenantMissing),
@@ -255,7 +255,7 @@ fn is_plain(text: &str, longest: usize) -> bool {
 }
 
 fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
-    jwt.unverified(&claims.user).filter(|user| is_plain(user, LONGEST_USER)).map(str::to_owned).ok_or(TokenError::User)
+    jwt.text(&claims.user).filter(|user| is_plain(user, LONGEST_USER)).map(str::to_owned).ok_or(TokenError::User)
 }
 
 fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {

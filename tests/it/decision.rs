@@ -77,6 +77,38 @@ async fn ambiguous_heads_are_refused_before_the_app_sees_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_one_end() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    let token = ACME.token("maya");
+    for framing in [
+        "Content-Length: 5, 5",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 05",
+        "Content-Length: +5",
+        "Content-Length: ",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: xchunked",
+    ] {
+        let mut client = Client::connect(door.address).await;
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {token}\r\n{framing}\r\n\r\n");
+        client.send(format!("{head}0\r\n\r\n").as_bytes()).await;
+        if let Some(answer) = client.receive(false).await {
+            assert_eq!(answer.status, 400, "{framing}");
+        }
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(door.post("/").bearer(&token).header("Content-Length", "0").send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn absolute_form_for_this_host_is_forwarded_as_a_path() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
@@ -156,6 +188,9 @@ async fn methods_belong_to_the_route() {
         assert_eq!((answer.status, answer.code().as_str()), (405, "method_not_allowed"), "{method}");
         assert!(answer.header("allow").is_some());
     }
+    assert_eq!(door.ask("get", "/read-only").bearer(&token).send().await.status, 405, "methods tell case apart");
+    door.get("/elsewhere").header("X_HTTP_Method_Override", "POST").bearer(&token).send().await;
+    assert_eq!(upstream.last().header("x_http_method_override"), None, "also where the route is for all methods");
     door.get("/read-only").header("X-HTTP-Method-Override", "DELETE").bearer(&token).send().await;
     assert_eq!(upstream.last().header("x-http-method-override"), None);
 }

@@ -157,6 +157,10 @@ async fn no_credential_reaches_the_app() {
         let raw = String::from_utf8_lossy(&upstream.last().raw).into_owned();
         assert!(!raw.contains(&token) && !raw.contains(&session), "{target}");
     }
+    let twice =
+        door.get("/").header("Referer", "http://a.test/").header("Referer", format!("http://a.test/?token={token}"));
+    twice.bearer(&token).send().await;
+    assert_eq!(upstream.last().all("referer"), Vec::<&str>::new());
     let referer = format!("http://portal.test/handed?a=1&token={token}&access_token={token}");
     door.get(&format!("/handed?access_token={token}")).header("Referer", referer).send().await;
     assert_eq!(
@@ -254,6 +258,36 @@ async fn answers_to_known_callers_are_private_and_our_cookies_are_ours() {
     let cached = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Control: max-age=60\r\n\r\n").await;
     let door = Door::start(&config(&cached)).await;
     assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.header("cache-control"), Some("max-age=60"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_shared_cache_keeps_somebodys_cookie() {
+    let public =
+        Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Control: public, max-age=600\r\n\r\n").await;
+    let door = Door::start(&config(&public).replace("[session]", "[session]\nidle = \"10m\"")).await;
+    let session = door.session(&ACME.token("maya")).await;
+    door.clock.advance(300);
+    let renewed = door.get("/").cookie(COOKIE, &session).send().await;
+    assert!(renewed.cookie(COOKIE).is_some());
+    assert_eq!(renewed.header("cache-control"), Some("private, no-store"));
+    let cleared = door.get("/optional").cookie(COOKIE, "dead").send().await;
+    assert_eq!(
+        (cleared.cookie(COOKIE).as_deref(), cleared.header("cache-control")),
+        (Some(""), Some("private, no-store"))
+    );
+    let nobody = door.get("/optional").send().await;
+    assert_eq!(nobody.header("vary"), Some("Cookie, Authorization"), "the same page is there for somebody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_leaves_the_other_servers() {
+    let upstream = Upstream::start().await;
+    let servers = format!("servers = [\"nowhere.invalid:80\", \"{}\"]", upstream.address);
+    let text = config(&upstream).replace(&format!("servers = [\"{}\"]", upstream.address), &servers);
+    let door = Door::start(&text).await;
+    for _ in 0..3 {
+        assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.status, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Door, Issuer, Upstream, config};
+use crate::support::{Door, Issuer, Upstream, config, two_tenants};
 
 const ACME: Issuer = Issuer::ACME;
 
@@ -19,7 +19,7 @@ struct App {
     receives: mpsc::Receiver<Vec<u8>>,
 }
 
-async fn app() -> (App, Door) {
+async fn app(of_route: &str) -> (App, Door) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sends, mut to_send) = mpsc::channel::<&'static [u8]>(4);
@@ -40,7 +40,8 @@ async fn app() -> (App, Door) {
         }
     });
     let upstream = Upstream::start().await;
-    let text = config(&upstream).replace(&upstream.address.to_string(), &address.to_string());
+    let route = format!("[[routes]]\npath = \"/\"\nupstream = \"app\"\n{of_route}");
+    let text = two_tenants(&upstream, &route, "").replace(&upstream.address.to_string(), &address.to_string());
     (App { sends, receives }, Door::start(&text).await)
 }
 
@@ -69,7 +70,7 @@ impl App {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_one_by_one() {
-    let (mut app, door) = app().await;
+    let (mut app, door) = app("").await;
     let mut client = TcpStream::connect(door.address).await.unwrap();
     client.write_all(&door.get("/events").bearer(ACME.token("maya")).bytes()).await.unwrap();
     app.until("\r\n\r\n").await;
@@ -87,7 +88,7 @@ async fn events_arrive_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_go_on_while_they_come() {
-    let (mut app, door) = app().await;
+    let (mut app, door) = app("").await;
     let mut client = TcpStream::connect(door.address).await.unwrap();
     let head = format!(
         "POST /upload HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {}\r\nContent-Length: 12\r\n\r\n",
@@ -111,7 +112,8 @@ async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
     };
-    let (mut app, door) = app().await;
+    // A tunnel is no body: max_body does not cut it.
+    let (mut app, door) = app("max_body = \"4B\"").await;
     assert_eq!(handshake(&door).send().await.code(), "token_missing");
     let mut client = TcpStream::connect(door.address).await.unwrap();
     let protocols = format!("chat, bearer.{}", ACME.token("maya"));
