@@ -15,12 +15,13 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`reply`], [`proxy`], [`admin`] | Pingora |
+//! | 7 | [`request_id`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
 //! | 8 | [`server`], [`demo`], [`cli`] | sockets, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
 
 pub mod admin;
+pub mod answer;
 pub mod body;
 pub mod cache;
 pub mod cli;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SET_COOKIE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -25,10 +25,8 @@ use pingora::{
 };
 
 use crate::{
-    body,
-    cache::ProofKind,
+    answer, body,
     config::Config,
-    cookies,
     denial::{Reason, Refusal},
     exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
@@ -37,7 +35,7 @@ use crate::{
     pages::FormNames,
     reply::{Audience, Manner, Reply},
     request_id::{self, RequestIds},
-    route::{Policy, Refusals},
+    route::Refusals,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -175,22 +173,6 @@ impl Door {
         let reply = Reply::refusal(&refusal, &audience);
         context.entry.refused(refusal, true);
         reply
-    }
-
-    /// The `Set-Cookie` that goes with an admitted request: an idle session used again, or a dead one to clear.
-    fn cookie_for(&self, permit: &Permit, now: UnixTime) -> Option<String> {
-        match permit.caller() {
-            Caller::Known(proof) => {
-                let ProofKind::Session(session) = &proof.kind else {
-                    return None;
-                };
-                let lifetime = proof.tenant.sessions.lifetime;
-                let renewed = session.renewed(lifetime, now)?;
-                let left = renewed.ends_at(lifetime).since(now);
-                cookies::set(&proof.tenant.sessions.cookie, self.gate.sessions.seal(&renewed)?, left)
-            }
-            Caller::Nobody { dead_cookie } => dead_cookie.as_ref().map(cookies::clear),
-        }
     }
 
     fn pool(&self, context: &Context) -> Result<&Pool> {
@@ -335,33 +317,19 @@ impl ProxyHttp for Door {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
         context.entry.upstream_times.1 = Some(Instant::now());
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             downstream.set_read_timeout(Some(TUNNEL_IDLE));
             downstream.set_write_timeout(Some(TUNNEL_IDLE));
         }
-        // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
-        for name in ["keep-alive", "proxy-connection", "proxy-authenticate"] {
-            response.remove_header(name);
-        }
-        self.keep_our_cookies(response)?;
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
         };
-        if let Some(cookie) = self.cookie_for(permit, context.now) {
-            response.append_header(SET_COOKIE, cookie)?;
-            // Whatever the app says of its page, this answer holds somebody's cookie.
-            response.insert_header(CACHE_CONTROL, "private, no-store")?;
-        }
-        if let Caller::Known(_) = permit.caller()
-            && !response.headers.contains_key(CACHE_CONTROL)
-        {
-            response.insert_header(CACHE_CONTROL, "private")?;
-        }
-        // On an optional route the same page is there for nobody and for somebody.
-        if permit.route().policy != Policy::Public {
-            response.append_header("Vary", "Cookie, Authorization")?;
-        }
+        answer::finish(response, permit, &self.gate, &self.stamp, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 
@@ -420,23 +388,6 @@ impl ProxyHttp for Door {
     /// Ours says more, and nothing of what the upstream sent.
     fn suppress_error_log(&self, _: &Downstream, _: &Context, _: &Error) -> bool {
         true
-    }
-}
-
-impl Door {
-    /// The app can neither set nor clear our sessions.
-    fn keep_our_cookies(&self, response: &mut ResponseHeader) -> Result<()> {
-        let is_ours = |value: &http::HeaderValue| self.stamp.is_session_cookie(cookies::name_set_by(value.as_bytes()));
-        if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
-            return Ok(());
-        }
-        let kept: Vec<_> =
-            response.headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
-        response.remove_header(&SET_COOKIE);
-        for value in kept {
-            response.append_header(SET_COOKIE, value)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,70 @@
+//! What the browser gets of the app's answer: our cookies are ours, and nobody's answer is cached for another.
+
+use http::{
+    HeaderValue,
+    header::{CACHE_CONTROL, SET_COOKIE},
+};
+use pingora::{Result, http::ResponseHeader};
+
+use crate::{
+    cache::ProofKind,
+    cookies,
+    gate::{Caller, Gate, Permit},
+    route::Policy,
+    stamp::Stamp,
+    time::UnixTime,
+};
+
+/// Finishes the head of the app's answer to an admitted request.
+pub fn finish(response: &mut ResponseHeader, permit: &Permit, gate: &Gate, stamp: &Stamp, now: UnixTime) -> Result<()> {
+    // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
+    for name in ["keep-alive", "proxy-connection", "proxy-authenticate"] {
+        response.remove_header(name);
+    }
+    keep_our_cookies(response, stamp)?;
+    if let Some(cookie) = cookie_for(permit, gate, now) {
+        response.append_header(SET_COOKIE, cookie)?;
+        // Whatever the app says of its page, this answer holds somebody's cookie.
+        response.insert_header(CACHE_CONTROL, "private, no-store")?;
+    }
+    if let Caller::Known(_) = permit.caller()
+        && !response.headers.contains_key(CACHE_CONTROL)
+    {
+        response.insert_header(CACHE_CONTROL, "private")?;
+    }
+    // On an optional route the same page is there for nobody and for somebody.
+    if permit.route().policy != Policy::Public {
+        response.append_header("Vary", "Cookie, Authorization")?;
+    }
+    Ok(())
+}
+
+/// The app can neither set nor clear our sessions.
+fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
+    let is_ours = |value: &HeaderValue| stamp.is_session_cookie(cookies::name_set_by(value.as_bytes()));
+    if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
+        return Ok(());
+    }
+    let kept: Vec<_> = response.headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
+    response.remove_header(&SET_COOKIE);
+    for value in kept {
+        response.append_header(SET_COOKIE, value)?;
+    }
+    Ok(())
+}
+
+/// The `Set-Cookie` that goes with an admitted request: an idle session used again, or a dead one to clear.
+fn cookie_for(permit: &Permit, gate: &Gate, now: UnixTime) -> Option<String> {
+    match permit.caller() {
+        Caller::Known(proof) => {
+            let ProofKind::Session(session) = &proof.kind else {
+                return None;
+            };
+            let lifetime = proof.tenant.sessions.lifetime;
+            let renewed = session.renewed(lifetime, now)?;
+            let left = renewed.ends_at(lifetime).since(now);
+            cookies::set(&proof.tenant.sessions.cookie, gate.sessions.seal(&renewed)?, left)
+        }
+        Caller::Nobody { dead_cookie } => dead_cookie.as_ref().map(cookies::clear),
+    }
+}
