@@ -17,9 +17,6 @@ use crate::{
 /// How long a body may take in all.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The most of a refused body that is read so that the connection stays usable; beyond it the connection is closed.
-const MOST_DRAINED: u64 = 64 << 10;
-
 /// A body of at most [`MAX_BODY`] bytes, within a total time.
 pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
     let headers = &downstream.req_header().headers;
@@ -47,13 +44,19 @@ pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-/// Reads away a small body that nobody wanted: closing on it would reset the connection, answer included.
+/// Has a body that nobody wanted read away after the answer, within a total time: closing on it would reset the connection,
+/// answer included. A client that waits for `100 Continue` will send none, and its connection is closed.
 pub fn keep_usable(downstream: &mut Downstream) {
-    let headers = &downstream.req_header().headers;
-    if length(headers).is_some_and(|length| length <= MOST_DRAINED) {
+    if !downstream.req_header().headers.contains_key(EXPECT) {
         downstream.set_close_on_response_before_downstream_finish(false);
         downstream.set_total_drain_timeout(Some(DEADLINE));
     }
+}
+
+/// Reads away the rest of a body that grew too large, so that the client comes to read why.
+pub async fn drain(downstream: &mut Downstream) {
+    // Whether it ended, broke or took too long: the connection is closed next.
+    let _ = tokio::time::timeout(DEADLINE, downstream.drain_request_body()).await;
 }
 
 /// The length a body is said to have.

@@ -170,9 +170,9 @@ pub enum Reason {
     IdentityTooLarge,
     #[error("too many failures from this address")]
     TooManyFailures(Duration),
-    #[error("upstream cannot be reached: {0}")]
+    #[error("upstream failed, {0}")]
     UpstreamUnreachable(String),
-    #[error("upstream took too long: {0}")]
+    #[error("upstream took too long, {0}")]
     UpstreamTimeout(String),
 }
 

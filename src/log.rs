@@ -17,6 +17,7 @@ use crate::{
     denial::Refusal,
     exchange::{Outcome, Question},
     identity::Identity,
+    route::Refusals,
 };
 
 /// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
@@ -94,8 +95,8 @@ impl Entry {
         }
     }
 
-    /// Writes the request's line. `status` is `None` when nothing was answered.
-    pub fn write(&self, status: Option<StatusCode>) {
+    /// Writes the request's line. `status` is `None` when nothing was answered, `error` what broke off an answer.
+    pub fn write(&self, status: Option<StatusCode>, error: Option<&str>) {
         let upstream_ms = match self.upstream_times {
             (Some(sent), Some(answered)) => Some(millis(answered.duration_since(sent))),
             _ => None,
@@ -110,6 +111,7 @@ impl Entry {
             path = self.path,
             status = status.map(|status| status.as_u16()),
             code = self.refusal.as_ref().map(|refusal| refusal.reason.denial().spelling().code),
+            error,
             upstream = self.upstream.as_deref(),
             upstream_ms,
             ms = millis(self.started.elapsed()),
@@ -117,18 +119,28 @@ impl Entry {
         );
     }
 
-    /// Notes why a request is refused, or on a `report_only` route would have been.
-    pub fn refused(&mut self, refusal: Refusal, is_enforced: bool) {
-        info!(
-            target: "vestibule::audit",
-            request_id = self.request_id,
-            client = self.client.map(tracing::field::display),
-            tenant = refusal.tenant.as_ref().map(|tenant| tenant.id.as_str()),
-            code = refusal.reason.denial().spelling().code,
-            reason = refusal.reason.to_string(),
-            enforced = is_enforced,
-            "denied"
-        );
+    /// Notes why a request is refused, or on a `report_only` route would have been. What is the app's fault is a warning.
+    pub fn refused(&mut self, refusal: Refusal, refusals: Refusals) {
+        macro_rules! line {
+            ($level:ident, $what:literal) => {
+                $level!(
+                    target: "vestibule::audit",
+                    request_id = self.request_id,
+                    client = self.client.map(tracing::field::display),
+                    tenant = refusal.tenant.as_ref().map(|tenant| tenant.id.as_str()),
+                    upstream = self.upstream.as_deref(),
+                    code = refusal.reason.denial().spelling().code,
+                    reason = refusal.reason.to_string(),
+                    enforced = refusals == Refusals::Enforced,
+                    $what
+                )
+            };
+        }
+        if refusal.reason.denial().spelling().status >= 500 {
+            line!(warn, "failed");
+        } else {
+            line!(info, "denied");
+        }
         self.refusal = Some(refusal);
     }
 
@@ -160,6 +172,20 @@ impl Entry {
 /// Says that it serves.
 pub fn serving(address: SocketAddr, tenants: usize, routes: usize) {
     info!(target: "vestibule", %address, tenants, routes, "serving");
+}
+
+/// Says that it stops.
+pub fn stopping(in_flight: usize) {
+    info!(target: "vestibule", in_flight, "stopping");
+}
+
+/// Says that it has stopped.
+pub fn stopped(in_flight: usize) {
+    if in_flight == 0 {
+        info!(target: "vestibule", "stopped");
+    } else {
+        warn!(target: "vestibule", in_flight, "stopped at the end of shutdown_grace, requests in flight are cut off");
+    }
 }
 
 /// Says once at start what an operator should know.

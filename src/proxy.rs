@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, StatusCode,
+    HeaderMap, HeaderName, StatusCode, Version,
     header::{CONNECTION, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
 };
 use ipnet::IpNet;
@@ -20,7 +20,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
-    proxy::{FailToProxy, ProxyHttp, Session as Downstream},
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session as Downstream},
     upstreams::peer::HttpPeer,
 };
 
@@ -119,7 +119,9 @@ impl Door {
         match request.handoff(route).await {
             Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
             // A report_only route shows the page all the same; who comes without a session is reported below.
-            Some(Err(refusal)) if route.refusals == Refusals::Reported => context.entry.refused(refusal, false),
+            Some(Err(refusal)) if route.refusals == Refusals::Reported => {
+                context.entry.refused(refusal, Refusals::Reported);
+            }
             Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
             None => {}
         }
@@ -171,8 +173,17 @@ impl Door {
             request_id: &context.entry.request_id,
         };
         let reply = Reply::refusal(&refusal, &audience);
-        context.entry.refused(refusal, true);
+        context.entry.refused(refusal, Refusals::Enforced);
         reply
+    }
+
+    /// Which server failed, and how.
+    fn failure(&self, error: &Error, context: &Context) -> String {
+        let server = self.pool(context).ok().zip(context.upstream.as_ref()).map(|(pool, server)| pool.address(server));
+        match server {
+            Some(server) => format!("{server}: {}", error.etype().as_str()),
+            None => error.etype().as_str().to_owned(),
+        }
     }
 
     fn pool(&self, context: &Context) -> Result<&Pool> {
@@ -248,7 +259,7 @@ impl ProxyHttp for Door {
         let reply = match self.receive(downstream, context).await {
             Ok(None) => {
                 if let Some(refusal) = context.permit.as_ref().and_then(Permit::reported).cloned() {
-                    context.entry.refused(refusal, false);
+                    context.entry.refused(refusal, Refusals::Reported);
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
@@ -256,7 +267,7 @@ impl ProxyHttp for Door {
                 return Ok(false);
             }
             Ok(Some(reply)) => reply,
-            Err(refused) => self.refuse(refused, &downstream.req_header().clone(), context),
+            Err(refused) => self.refuse(refused, downstream.req_header(), context),
         };
         body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
@@ -326,6 +337,10 @@ impl ProxyHttp for Door {
             downstream.set_read_timeout(Some(TUNNEL_IDLE));
             downstream.set_write_timeout(Some(TUNNEL_IDLE));
         }
+        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body (RFC 9112 section 6.1).
+        if downstream.req_header().version == Version::HTTP_10 {
+            response.remove_header(&TRANSFER_ENCODING);
+        }
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
         };
@@ -343,18 +358,21 @@ impl ProxyHttp for Door {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
             }
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => {
-                Reason::UpstreamTimeout(error.etype().as_str().to_owned())
+                Reason::UpstreamTimeout(self.failure(error, context))
             }
-            _ => Reason::UpstreamUnreachable(error.etype().as_str().to_owned()),
+            _ => Reason::UpstreamUnreachable(self.failure(error, context)),
         };
         let code = reason.denial().spelling().status;
         if downstream.response_written().is_none() {
-            let request = downstream.req_header().clone();
-            let reply = self.refuse(reason.into(), &request, context);
+            let is_too_large = reason == Reason::BodyTooLarge;
+            let reply = self.refuse(reason.into(), downstream.req_header(), context);
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
             if reply.send(downstream, &context.entry.request_id).await.is_err() {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+            if is_too_large {
+                body::drain(downstream).await;
             }
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }
@@ -376,8 +394,9 @@ impl ProxyHttp for Door {
         error
     }
 
-    async fn logging(&self, downstream: &mut Downstream, _: Option<&Error>, context: &mut Context) {
-        context.entry.write(downstream.response_written().map(|response| response.status));
+    async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
+        let status = downstream.response_written().map(|response| response.status);
+        context.entry.write(status, error.map(|error| error.etype().as_str()));
     }
 
     /// Without the query, where tokens travel.
@@ -387,6 +406,10 @@ impl ProxyHttp for Door {
 
     /// Ours says more, and nothing of what the upstream sent.
     fn suppress_error_log(&self, _: &Downstream, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Downstream, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

@@ -1,7 +1,10 @@
 //! Answers of our own: a refusal or an outcome becomes bytes on the wire.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, REFERER},
+};
 use pingora::{http::ResponseHeader, proxy::Session as Downstream};
 use serde_json::{Value, json};
 
@@ -77,7 +80,7 @@ impl Reply {
                 if is_navigation && spelling.refresh && audience.manner == Manner::Request =>
             {
                 let mut login_url = login_url.clone();
-                login_url.query_pairs_mut().append_pair("return_to", &visitor.url(audience.target));
+                login_url.query_pairs_mut().append_pair("return_to", &visitor.url(&audience.page(visitor)));
                 Self::new(StatusCode::SEE_OTHER).with("Location", login_url)
             }
             (login_url, _) if is_navigation => {
@@ -155,6 +158,15 @@ impl Reply {
 }
 
 impl Audience<'_> {
+    /// The page to come back to: what was asked for, or where a form was sent from, for a POST is not repeated by a GET.
+    fn page(&self, visitor: &Visitor) -> String {
+        if matches!(*self.method, Method::GET | Method::HEAD) {
+            return self.target.to_owned();
+        }
+        let form = self.headers.get(REFERER).and_then(|value| value.to_str().ok());
+        visitor.return_path(form, |_| false)
+    }
+
     /// A person looking at a browser's window: told so by the browser, or else by what it would rather read.
     fn is_navigation(&self) -> bool {
         match self.headers.get("sec-fetch-mode") {

@@ -47,7 +47,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub admin: Option<SocketAddr>,
     stopping: watch::Sender<bool>,
-    _ended: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
     in_flight: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -83,7 +83,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
     tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
     crate::log::serving(address, config.tenants.count(), config.routes.len());
-    Ok(Running { address, admin: running_admin, stopping, _ended: ended, in_flight, tasks })
+    Ok(Running { address, admin: running_admin, stopping, ended, in_flight, tasks })
 }
 
 /// The gate of a configuration.
@@ -101,16 +101,19 @@ pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
 impl Running {
     /// Accepts nothing more and waits for requests in flight, at most `grace`.
     pub async fn stop(self, grace: Duration) {
+        let in_flight = || self.in_flight.load(Ordering::Relaxed);
+        crate::log::stopping(in_flight());
         // Whoever listened is gone already if nobody receives this.
         let _ = self.stopping.send(true);
         let ended = async {
-            while self.in_flight.load(Ordering::Relaxed) > 0 {
+            while in_flight() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(grace, ended).await.is_err() {
-            crate::log::caution("requests were still in flight at the end of shutdown_grace");
-        }
+        // What is left at the end is said below.
+        let _ = tokio::time::timeout(grace, ended).await;
+        crate::log::stopped(in_flight());
+        let _ = self.ended.send(true);
     }
 }
 
@@ -143,11 +146,13 @@ impl StopSignals {
     pub async fn wait(&mut self) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                // In the order they were sent, should both be there.
+                biased;
                 _ = self.hangup.recv() => {
                     crate::log::caution("the configuration is not reloaded on SIGHUP; restart to apply a change");
                 }
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
             }
         }
     }

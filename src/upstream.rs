@@ -89,6 +89,11 @@ impl Pool {
         }
     }
 
+    /// Where a picked server listens.
+    pub fn address(&self, server: &Picked) -> &ServerAddress {
+        &self.servers[server.at].address
+    }
+
     /// Whether there is a server left to try.
     pub fn has_more(&self, unreached: Unreached) -> bool {
         (0..self.servers.len()).any(|at| !unreached.has(at))

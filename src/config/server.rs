@@ -1,6 +1,7 @@
 //! `[listen]`, `[ledger]`, `[upstreams]`, `[limits]` and `[log]`.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -54,6 +55,17 @@ pub enum ServerAddress {
     /// A name to resolve, and a port.
     Name(String, u16),
     Unix(PathBuf),
+}
+
+/// As the configuration spells it.
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// Which server gets the next request.

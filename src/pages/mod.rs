@@ -37,6 +37,7 @@ pub fn question(question: &Question, names: &FormNames<'_>, request_id: &str) ->
     };
     let form = context! {
         token_name => names.token, token => &question.token, return_name => names.return_to, return_to => &question.return_to, button,
+        stay => question.instead_of.as_ref().map(called),
     };
     render(context! { title, text, form, request_id })
 }
@@ -45,10 +46,10 @@ pub fn question(question: &Question, names: &FormNames<'_>, request_id: &str) ->
 pub fn explanation(denial: Denial) -> &'static str {
     match denial {
         Denial::TokenMissing => "Please sign in to see this page.",
-        Denial::TokenInvalid => "The link you followed is not valid. Please open it again from where you found it.",
-        Denial::TokenExpired => "The link you followed has expired. Please open it again from where you found it.",
+        Denial::TokenInvalid => "This sign-in is not valid. Please open the page again from where you came.",
+        Denial::TokenExpired => "This sign-in has expired. Please open the page again from where you came.",
         Denial::TokenSpent => {
-            "The link you followed was used before, and works once. Please open it again from where you found it."
+            "This sign-in was used before, and works once. Please open the page again from where you came."
         }
         Denial::SessionExpired | Denial::SessionInvalid => "Your session has ended. Please sign in again.",
         Denial::Revoked => "You have been signed out. Please sign in again.",

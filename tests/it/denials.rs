@@ -173,6 +173,10 @@ async fn people_without_a_session_are_sent_to_log_in_and_failed_exchanges_are_no
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let answer = door.get(&format!("/handed?a=1&access_token={expired}")).navigating().send().await;
     assert_eq!(sent_to(&answer), "http://portal.test/handed?a=1", "no token in the address");
+    let posted = door.post("/tickets/new").navigating().header("Referer", "http://portal.test/tickets?a=1").body("a=b");
+    assert_eq!(sent_to(&posted.send().await), "http://portal.test/tickets?a=1", "back to the form, not to its POST");
+    let posted = door.post("/tickets/new").navigating().header("Referer", "https://evil.test/x").body("a=b");
+    assert_eq!(sent_to(&posted.send().await), "http://portal.test/");
     let answer = door.get("/tickets").navigating().cookie(COOKIE, "dead").send().await;
     sent_to(&answer);
     assert_eq!(answer.cookie(COOKIE).as_deref(), Some(""), "the dead cookie is cleared");
@@ -185,6 +189,39 @@ async fn people_without_a_session_are_sent_to_log_in_and_failed_exchanges_are_no
     let role = door.get("/staff").navigating().bearer(ACME.token("maya")).send().await;
     assert_eq!(role.status, 403, "logging in again would not help");
     assert_eq!(door.get("/").send().await.code(), "token_missing", "scripts are not redirected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_upload_that_is_refused_learns_why() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream).replace("path = \"/optional\"", "path = \"/optional\"\nmax_body = \"1MiB\"");
+    let door = Door::start(&text).await;
+    let body = vec![b'x'; 5 << 20];
+    for _ in 0..5 {
+        let mut open = Client::connect(door.address).await;
+        let answer = door.post("/").body(body.clone()).send_over(&mut open).await;
+        assert_eq!(answer.code(), "token_missing");
+        assert_eq!(door.get("/").bearer(ACME.token("maya")).send_over(&mut open).await.status, 200);
+        assert_is(&door.post("/optional").body(body.clone()).send().await, Denial::PayloadTooLarge);
+        let mut client = Client::connect(door.address).await;
+        client.send(b"POST /optional HTTP/1.1\r\nHost: portal.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        for _ in 0..40 {
+            client.send(format!("20000\r\n{}\r\n", "x".repeat(0x20000)).as_bytes()).await;
+        }
+        client.send(b"0\r\n\r\n").await;
+        assert_is(&client.receive(false).await.unwrap(), Denial::PayloadTooLarge);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_to_be_asked_is_not_read_from_again() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    let mut open = Client::connect(door.address).await;
+    let head = "POST / HTTP/1.1\r\nHost: portal.test\r\nExpect: 100-continue\r\nContent-Length: 60\r\n\r\n";
+    open.send(head.as_bytes()).await;
+    let answer = open.receive(false).await.unwrap();
+    assert_eq!((answer.code().as_str(), answer.header("connection")), ("token_missing", Some("close")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -334,6 +334,7 @@ async fn a_link_for_another_user_asks_first() {
     assert_eq!((page.status, page.header("set-cookie")), (200, None));
     assert_guarded(&page);
     let text = page.text();
+    assert!(text.contains(">Stay maya@acme.example</a>"), "there is a way back");
     assert!(text.contains("maya@acme.example") && text.contains("&lt;b&gt;tom") && !text.contains("<b>tom"), "{text}");
     // Another site cannot agree in the person's stead.
     let agree = [("token", token.as_str()), ("return_to", "/a"), ("agreed", "yes")];

@@ -61,7 +61,8 @@ impl App {
     async fn until(&mut self, text: &str) -> String {
         let mut seen = String::new();
         while !seen.contains(text) {
-            let more = timeout(Duration::from_secs(10), self.receives.recv()).await.expect("in time").unwrap();
+            let more = timeout(Duration::from_secs(10), self.receives.recv()).await.expect("in time");
+            let more = more.unwrap_or_else(|| panic!("closed before {text:?}, after {seen:?}"));
             seen.push_str(&String::from_utf8_lossy(&more));
         }
         seen
@@ -84,6 +85,21 @@ async fn events_arrive_one_by_one() {
         let wanted = String::from_utf8_lossy(&event[3..12]).into_owned();
         until(&mut client, &wanted).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_http_1_0_get_no_chunks() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let upstream = Upstream::answering(chunked).await;
+    let door = Door::start(&config(&upstream)).await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    let request =
+        format!("GET / HTTP/1.0\r\nHost: portal.test\r\nAuthorization: Bearer {}\r\n\r\n", ACME.token("maya"));
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(10), client.read_to_string(&mut answer)).await.expect("it closes").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body == "hello" && !head.to_lowercase().contains("transfer-encoding"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +137,9 @@ async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
     let seen = app.until("\r\n\r\n").await.to_lowercase();
     assert!(seen.contains("x-user-id: maya") && seen.contains("upgrade: websocket"), "{seen}");
     assert!(seen.contains("sec-websocket-protocol: chat\r\n") && !seen.contains("bearer."), "{seen}");
+    // Pingora 0.9.1 takes a 101 that comes within microseconds of the request, before it noted the end of that, for the end
+    // of the tunnel. No real app is that fast; this one takes its time.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     app.sends
         .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
         .await
