@@ -1,0 +1,147 @@
+//! The decision about a request: head in, permit or refusal out. No clock, no sockets, no Pingora.
+//!
+//! In this order; the first that fails is the refusal:
+//!
+//! 1. **Head**: read without ambiguity ([`Head::parse`](crate::head::Head::parse)).
+//! 2. **Own endpoints**: `/_auth/…` never comes here ([`exchange`](crate::exchange) answers it).
+//! 3. **Route**: found by host, path and method; `deny` refuses, `public` passes without identity.
+//! 4. **Tenant**: the route's, else the host's; where several remain, the token's own claim selects.
+//! 5. **Credential**: at most one of a kind, the first kind present.
+//! 6. **Token** or **session**: verified for that tenant alone, at `now`.
+//! 7. **Revocation**: no sign-out has ended the session.
+//! 8. **Roles**: one of the route's.
+
+mod verify;
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    cache::{Proof, VerifiedCache},
+    credential::Credential,
+    denial::{Reason, Refusal},
+    head::Head,
+    ledger::Ledger,
+    limits::FailureLimit,
+    route::{Policy, Refusals, Route, RouteTable, UpstreamId},
+    session::SessionKeys,
+    tenant::{Candidates, CookieRules, Tenants},
+    time::UnixTime,
+};
+
+/// Everything a decision reads: one configuration, and what is remembered across configurations.
+pub struct Gate {
+    pub routes: RouteTable,
+    pub tenants: Tenants,
+    pub sessions: SessionKeys,
+    pub ledger: Arc<Ledger>,
+    pub failures: Arc<FailureLimit>,
+    pub cache: VerifiedCache,
+}
+
+/// Leave to pass. Only [`Gate::admit`] makes one, and without one there is no upstream and no identity header.
+pub struct Permit {
+    route: Arc<Route>,
+    upstream: UpstreamId,
+    caller: Caller,
+    reported: Option<Refusal>,
+}
+
+/// Who passes.
+#[derive(Clone)]
+pub enum Caller {
+    Nobody { dead_cookie: Option<CookieRules> },
+    Known(Arc<Proof>),
+}
+
+impl Permit {
+    /// The route it is for.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The upstream it opens.
+    pub fn upstream(&self) -> UpstreamId {
+        self.upstream
+    }
+
+    /// Who passes.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What a `report_only` route would have refused.
+    pub fn reported(&self) -> Option<&Refusal> {
+        self.reported.as_ref()
+    }
+}
+
+impl Gate {
+    /// Decides whether a request may pass: a route matches, it carries at most one credential of a kind, that credential
+    /// verifies for the route's tenant at `now`, no sign-out has ended it, and it has a role the route asks for.
+    pub fn decide(&self, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Permit, Refusal> {
+        self.admit(self.find(head)?, head, client, now)
+    }
+
+    /// Step 3, first half: the route, which may have a handoff to do before anyone is admitted.
+    pub fn find(&self, head: &Head<'_>) -> Result<&Arc<Route>, Refusal> {
+        Ok(self.routes.find(&head.host.name, head.method, head.path)?)
+    }
+
+    /// Steps 3 to 8 on a route.
+    pub fn admit(&self, route: &Arc<Route>, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Permit, Refusal> {
+        let Some(upstream) = route.upstream else {
+            return Err(Reason::RouteDenies.into());
+        };
+        let permit = |caller, reported| Permit { route: route.clone(), upstream, caller, reported };
+        match self.caller(route, head, client, now) {
+            Ok(caller) => Ok(permit(caller, None)),
+            Err(refusal) if route.refusals == Refusals::Reported && route.policy != Policy::Deny => {
+                Ok(permit(Caller::Nobody { dead_cookie: None }, Some(refusal)))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn caller(&self, route: &Route, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Caller, Refusal> {
+        let nobody = |dead_cookie| Ok(Caller::Nobody { dead_cookie });
+        let roles = match &route.policy {
+            Policy::Deny => return Err(Reason::RouteDenies.into()),
+            Policy::Public => return nobody(None),
+            Policy::Optional => None,
+            Policy::Require(roles) => Some(roles),
+        };
+        let candidates = self.candidates(Some(route), head)?;
+        let of_sole = |refusal: Refusal| match candidates.sole() {
+            Some(tenant) => refusal.of(tenant),
+            None => refusal,
+        };
+        let presented =
+            Credential::presented(head, route.bearer_param.as_deref(), candidates).map_err(|e| of_sole(e.into()))?;
+        let proof = match (presented, roles) {
+            (None, None) => return nobody(None),
+            (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
+            (Some(credential), roles) => match self.verify(&credential, candidates, client, now) {
+                Ok(proof) => proof,
+                // An optional route takes a session that ended for none.
+                Err(Refusal { reason: Reason::Session(_) | Reason::Revoked, dead_cookie, .. }) if roles.is_none() => {
+                    return nobody(dead_cookie);
+                }
+                Err(refusal) => return Err(of_sole(refusal)),
+            },
+        };
+        let has_role = |roles: &Vec<String>| proof.identity().roles.iter().any(|role| roles.contains(role));
+        if roles.is_some_and(|roles| !roles.is_empty() && !has_role(roles)) {
+            return Err(Refusal::from(Reason::Role).of(&proof.tenant));
+        }
+        Ok(Caller::Known(proof))
+    }
+
+    /// Step 4: the tenants a request may be for.
+    pub fn candidates<'a>(&'a self, route: Option<&'a Route>, head: &Head<'_>) -> Result<&'a Candidates, Refusal> {
+        let own = route.and_then(|route| route.tenant.as_ref());
+        match own.or_else(|| self.tenants.at_host(&head.host.name)) {
+            Some(candidates) => Ok(candidates),
+            None => Err(Reason::NoTenant.into()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Steps 6 and 7 of the decision: a credential is verified, or found to be verified before and still to hold.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::Gate;
+use crate::{
+    cache::{Kind, Proof, ProofKind},
+    credential::{Credential, CredentialError, Sealed},
+    denial::{Reason, Refusal},
+    session::SessionError,
+    tenant::{Candidates, Tenant},
+    time::UnixTime,
+    token::{self, Parts},
+};
+
+impl Gate {
+    /// Who presents this credential to one of the candidates, at `now`.
+    pub fn verify(
+        &self,
+        credential: &Credential<'_>,
+        candidates: &Candidates,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<Arc<Proof>, Refusal> {
+        match credential {
+            Credential::Token(token) => self.token(token, candidates, client, now),
+            Credential::Session(sealed) => self.session(*sealed, candidates, now),
+            Credential::Sessions(list) => self.one_of(list, candidates, now),
+        }
+    }
+
+    /// Of sessions under several names one may be alive.
+    fn one_of(&self, list: &[Sealed<'_>], candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
+        let (mut alive, mut dead) = (None, None);
+        for sealed in list {
+            match self.session(*sealed, candidates, now) {
+                Ok(_) if alive.is_some() => return Err(CredentialError::Ambiguous("live session").into()),
+                Ok(proof) => alive = Some(proof),
+                Err(refusal) => dead = dead.or(Some(refusal)),
+            }
+        }
+        alive.ok_or_else(|| dead.unwrap_or_else(|| Reason::NothingPresented.into()))
+    }
+
+    fn token(&self, text: &str, candidates: &Candidates, client: IpAddr, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
+        if let Some(proof) = self.cache.find(Kind::Token, candidates.set, text)
+            && let ProofKind::Token(claims) = &proof.kind
+            && (claims.valid.0..=claims.valid.1).contains(&now)
+        {
+            return Ok(proof);
+        }
+        if let Some(wait) = self.failures.wait(client, now) {
+            return Err(Reason::TooManyFailures(wait).into());
+        }
+        let verified = self.verify_token(text, candidates, now);
+        match verified {
+            Ok(proof) => {
+                let proof = Arc::new(proof);
+                self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
+                Ok(proof)
+            }
+            Err(refusal) => {
+                if refusal.reason.is_forgery() {
+                    self.failures.failed(client, now);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    fn verify_token(&self, text: &str, candidates: &Candidates, now: UnixTime) -> Result<Proof, Refusal> {
+        let parts = Parts::decode(text)?;
+        let jwt = parts.read()?;
+        let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
+            // Whose it is may be said only to one who holds a token of theirs.
+            let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
+            return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
+        };
+        match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
+            Ok(claims) => Ok(Proof { tenant: tenant.clone(), kind: ProofKind::Token(claims) }),
+            Err(error) => {
+                let reason = match self.tenants.all().claimed(&jwt) {
+                    Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {
+                        Reason::ForeignToken
+                    }
+                    _ => error.into(),
+                };
+                Err(Refusal::from(reason).of(tenant))
+            }
+        }
+    }
+
+    fn session(&self, sealed: Sealed<'_>, candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
+        let dead = |reason: Reason, tenant: Option<&Arc<Tenant>>| Refusal {
+            reason,
+            tenant: tenant.cloned(),
+            dead_cookie: candidates.cookie(sealed.cookie).cloned(),
+        };
+        let known = self.cache.find(Kind::Session, candidates.set, sealed.value);
+        let is_new = known.is_none();
+        let proof = match known {
+            Some(proof) => proof,
+            None => {
+                let session = self.sessions.open(sealed.value).map_err(|e| dead(e.into(), candidates.sole()))?;
+                let tenant = candidates
+                    .find(&session.identity.tenant)
+                    .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
+                Arc::new(Proof { tenant: tenant.clone(), kind: ProofKind::Session(session) })
+            }
+        };
+        let ProofKind::Session(session) = &proof.kind else {
+            return Err(dead(SessionError::Sealed.into(), candidates.sole()));
+        };
+        let rules = &proof.tenant.sessions;
+        if rules.cookie.name != sealed.cookie {
+            return Err(dead(SessionError::Tenant.into(), candidates.sole()));
+        }
+        session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
+        if self.ledger.covers(&session.id) {
+            return Err(dead(Reason::Revoked, Some(&proof.tenant)));
+        }
+        if is_new {
+            self.cache.insert(Kind::Session, candidates.set, sealed.value, proof.clone());
+        }
+        Ok(proof)
+    }
+}
