@@ -106,13 +106,12 @@ impl Denial {
         Spelling { code, status, title, refresh }
     }
 
-    /// The `error` of `WWW-Authenticate: Bearer` (RFC 6750 section 3.1); `Some(None)` where nothing was presented and the
-    /// header carries none, `None` where there is no such header.
-    pub fn bearer_error(self) -> Option<Option<&'static str>> {
+    /// The value of `WWW-Authenticate`, where there is one (RFC 6750 section 3): without an error where nothing was presented.
+    pub fn challenge(self) -> Option<&'static str> {
         match self.spelling().status {
-            401 if self == Self::TokenMissing => Some(None),
-            401 => Some(Some("invalid_token")),
-            403 => Some(Some("insufficient_scope")),
+            401 if self == Self::TokenMissing => Some("Bearer realm=\"vestibule\""),
+            401 => Some("Bearer realm=\"vestibule\", error=\"invalid_token\""),
+            403 => Some("Bearer realm=\"vestibule\", error=\"insufficient_scope\""),
             _ => None,
         }
     }

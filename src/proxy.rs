@@ -138,12 +138,11 @@ impl Door {
 
     async fn answer(
         &self,
-        endpoint: Option<Endpoint>,
+        endpoint: Endpoint,
         downstream: &mut Downstream,
         context: &mut Context,
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
-        let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
         let body = body::read(downstream).await.map_err(Refused::exchange)?;
         let head = read_head(downstream.req_header(), downstream.is_http2())?;
         let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
@@ -151,6 +150,7 @@ impl Door {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),
             Endpoint::Logout => request.log_out(&body).await,
+            Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
         Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
     }

@@ -93,11 +93,7 @@ impl Reply {
     }
 
     fn with_denial_headers(mut self, refusal: &Refusal, denial: Denial) -> Self {
-        if let Some(error) = denial.bearer_error().filter(|_| !self.status.is_redirection()) {
-            let challenge = match error {
-                None => "Bearer realm=\"vestibule\"".to_owned(),
-                Some(error) => format!("Bearer realm=\"vestibule\", error=\"{error}\""),
-            };
+        if let Some(challenge) = denial.challenge().filter(|_| !self.status.is_redirection()) {
             self = self.with("WWW-Authenticate", challenge);
         }
         if let Some(seconds) = refusal.reason.retry_after() {

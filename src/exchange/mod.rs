@@ -54,17 +54,19 @@ pub enum Endpoint {
     Exchange,
     Session,
     Logout,
+    /// Under `/_auth/`, and nothing there.
+    Nothing,
 }
 
 impl ExchangeNames {
-    /// The endpoint at a path: `Some(None)` for one that is ours and answers nothing, `None` for the app's.
-    pub fn endpoint(&self, path: &str) -> Option<Option<Endpoint>> {
+    /// The endpoint at a path; `None` for the app's own paths.
+    pub fn endpoint(&self, path: &str) -> Option<Endpoint> {
         match path {
-            "/_auth/exchange" => Some(Some(Endpoint::Exchange)),
-            "/_auth/session" => Some(Some(Endpoint::Session)),
-            "/_auth/logout" => Some(Some(Endpoint::Logout)),
-            path if self.paths.iter().any(|own| own == path) => Some(Some(Endpoint::Exchange)),
-            path => crate::head::is_own(path).then_some(None),
+            "/_auth/exchange" => Some(Endpoint::Exchange),
+            "/_auth/session" => Some(Endpoint::Session),
+            "/_auth/logout" => Some(Endpoint::Logout),
+            path if self.paths.iter().any(|own| own == path) => Some(Endpoint::Exchange),
+            path => crate::head::is_own(path).then_some(Endpoint::Nothing),
         }
     }
 }
