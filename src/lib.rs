@@ -15,7 +15,7 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
+//! | 7 | [`request_id`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
 //! | 8 | [`server`], [`demo`], [`cli`] | sockets, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
@@ -55,3 +55,4 @@ pub mod time;
 pub mod token;
 pub mod upstream;
 pub mod visitor;
+pub mod wire;

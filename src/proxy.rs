@@ -4,17 +4,13 @@
 //! `upstream_request_filter`, after Pingora has removed what `Connection` names.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
     sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, StatusCode, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
-};
+use http::{HeaderName, StatusCode, Version, header::TRANSFER_ENCODING};
 use ipnet::IpNet;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
@@ -30,7 +26,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
-    head::{Head, HeadError, elements},
+    head::Head,
     log::{self, Entry},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
@@ -40,6 +36,7 @@ use crate::{
     time::{Clock, UnixTime},
     upstream::{InFlight, Picked, Pool, Unreached},
     visitor::{Via, Visitor},
+    wire,
 };
 
 /// The proxy of one configuration.
@@ -101,14 +98,9 @@ impl Door {
         if raw.len() > self.max_header_bytes {
             return Err(Reason::HeadersTooLarge.into());
         }
-        if !downstream.is_http2() && target_on_the_wire(&raw) != Some(downstream.req_header().raw_path()) {
-            return Err(HeadError::Target.into());
-        }
-        if downstream.req_header().headers.contains_key(TRANSFER_ENCODING) && has_length_line(&raw) {
-            return Err(HeadError::Framing.into());
-        }
-        let head = read_head(downstream.req_header(), downstream.is_http2())?;
-        let visitor = Visitor::read(&head, peer(downstream), "http", &self.trusted_proxies);
+        wire::check(downstream, &raw)?;
+        let head = wire::head(downstream.req_header(), downstream.is_http2())?;
+        let visitor = Visitor::read(&head, wire::peer(downstream), "http", &self.trusted_proxies);
         context.meet(&head, &visitor);
         if let Some(endpoint) = self.names.endpoint(head.path) {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
@@ -144,7 +136,7 @@ impl Door {
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
         let body = body::read(downstream).await.map_err(Refused::exchange)?;
-        let head = read_head(downstream.req_header(), downstream.is_http2())?;
+        let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
         let outcome = match endpoint {
             Endpoint::Exchange => request.exchange(&body).await,
@@ -249,7 +241,7 @@ impl ProxyHttp for Door {
 
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
         context.entry.method = downstream.req_header().method.to_string();
-        context.entry.client = Some(peer(downstream));
+        context.entry.client = Some(wire::peer(downstream));
         // Guarded, or it would undo a shutdown, `Connection: close` and HTTP/1.0.
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(self.idle_timeout.as_secs()));
@@ -277,7 +269,7 @@ impl ProxyHttp for Door {
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
         let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
-        let is_tunnel = is_websocket(&downstream.req_header().headers);
+        let is_tunnel = wire::is_websocket(&downstream.req_header().headers);
         let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
         let picked = pool.pick(&mut context.unreached, timeout).await;
         context.entry.upstream = Some(pool.name.clone());
@@ -415,31 +407,3 @@ impl ProxyHttp for Door {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A WebSocket handshake (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
-fn is_websocket(headers: &HeaderMap) -> bool {
-    let says = |name: HeaderName, word: &str| elements(headers, name).any(|said| said.eq_ignore_ascii_case(word));
-    says(UPGRADE, "websocket") && says(CONNECTION, "upgrade") && headers.contains_key(SEC_WEBSOCKET_KEY)
-}
-
-/// The request-target as it was sent: the parser drops a fragment silently.
-fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {
-    raw.split(|b| *b == b' ').nth(1)
-}
-
-/// Whether the head came with a Content-Length: Pingora removes it where there is a Transfer-Encoding too.
-fn has_length_line(raw: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length:";
-    raw.split(|b| *b == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
-}
-
-/// Reads the head of a request; called again where its body had to be read in between.
-fn read_head(request: &RequestHeader, is_http2: bool) -> Result<Head<'_>, HeadError> {
-    let authority = request.uri.authority().map(http::uri::Authority::as_str).filter(|_| is_http2);
-    Head::parse(&request.method, request.raw_path(), authority, &request.headers)
-}
-
-fn peer(downstream: &Downstream) -> IpAddr {
-    let address = downstream.client_addr().and_then(|address| address.as_inet());
-    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
-}
