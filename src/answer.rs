@@ -39,8 +39,8 @@ pub fn finish(response: &mut ResponseHeader, permit: &Permit, gate: &Gate, stamp
     Ok(())
 }
 
-/// The app can neither set nor clear our sessions.
-fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
+/// The app can neither set nor clear our sessions, not in a 103 either.
+pub fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
     let is_ours = |value: &HeaderValue| stamp.is_session_cookie(cookies::name_set_by(value.as_bytes()));
     if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
         return Ok(());
@@ -61,6 +61,10 @@ fn cookie_for(permit: &Permit, gate: &Gate, now: UnixTime) -> Option<String> {
                 return None;
             };
             let lifetime = proof.tenant.sessions.lifetime;
+            // It may have been signed out while the app was at work: then the browser has another cookie by now, or none.
+            if gate.ledger.covers(&session.id) {
+                return None;
+            }
             let renewed = session.renewed(lifetime, now)?;
             let left = renewed.ends_at(lifetime).since(now);
             cookies::set(&proof.tenant.sessions.cookie, gate.sessions.seal(&renewed)?, left)

@@ -10,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, StatusCode, Version, header::TRANSFER_ENCODING};
+use http::{
+    HeaderName, StatusCode, Version,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use ipnet::IpNet;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
@@ -263,6 +266,10 @@ impl ProxyHttp for Door {
         };
         body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
+        // Pingora reads the rest only of connections it goes on with.
+        if downstream.get_keepalive().is_none() {
+            body::drain(downstream).await;
+        }
         Ok(true)
     }
 
@@ -322,7 +329,7 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+            return answer::keep_our_cookies(response, &self.stamp);
         }
         context.entry.upstream_times.1 = Some(Instant::now());
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -332,6 +339,9 @@ impl ProxyHttp for Door {
         // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body (RFC 9112 section 6.1).
         if downstream.req_header().version == Version::HTTP_10 {
             response.remove_header(&TRANSFER_ENCODING);
+            if !response.headers.contains_key(CONTENT_LENGTH) {
+                downstream.set_keepalive(None);
+            }
         }
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));

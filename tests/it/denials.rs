@@ -203,6 +203,8 @@ async fn a_large_upload_that_is_refused_learns_why() {
         assert_eq!(answer.code(), "token_missing");
         assert_eq!(door.get("/").bearer(ACME.token("maya")).send_over(&mut open).await.status, 200);
         assert_is(&door.post("/optional").body(body.clone()).send().await, Denial::PayloadTooLarge);
+        let closing = door.post("/").header("Connection", "close").body(body.clone()).send().await;
+        assert_eq!(closing.code(), "token_missing");
         let mut client = Client::connect(door.address).await;
         client.send(b"POST /optional HTTP/1.1\r\nHost: portal.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         for _ in 0..40 {

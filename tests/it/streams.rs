@@ -20,6 +20,10 @@ struct App {
 }
 
 async fn app(of_route: &str) -> (App, Door) {
+    app_of(of_route, "[session]").await
+}
+
+async fn app_of(of_route: &str, session: &str) -> (App, Door) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sends, mut to_send) = mpsc::channel::<&'static [u8]>(4);
@@ -42,6 +46,7 @@ async fn app(of_route: &str) -> (App, Door) {
     let upstream = Upstream::start().await;
     let route = format!("[[routes]]\npath = \"/\"\nupstream = \"app\"\n{of_route}");
     let text = two_tenants(&upstream, &route, "").replace(&upstream.address.to_string(), &address.to_string());
+    let text = text.replace("[session]", session);
     (App { sends, receives }, Door::start(&text).await)
 }
 
@@ -100,6 +105,25 @@ async fn clients_of_http_1_0_get_no_chunks() {
     timeout(Duration::from_secs(10), client.read_to_string(&mut answer)).await.expect("it closes").unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body == "hello" && !head.to_lowercase().contains("transfer-encoding"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_answer_does_not_bring_back_a_session_that_was_signed_out() {
+    let (mut app, door) = app_of("", "[session]\nidle = \"4s\"").await;
+    let session = door.session(&ACME.token("maya")).await;
+    door.clock.advance(2);
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    client.write_all(&door.get("/slow").cookie("__Host-vestibule", &session).bytes()).await.unwrap();
+    app.until("\r\n\r\n").await;
+    assert_eq!(door.post("/_auth/logout").cookie("__Host-vestibule", &session).send().await.status, 303);
+    app.sends
+        .send(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: __Host-vestibule=evil\r\nLink: </a.css>\r\n\r\n")
+        .await
+        .unwrap();
+    let hints = until(&mut client, "a.css").await;
+    app.sends.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await.unwrap();
+    let answer = hints + &until(&mut client, "done").await;
+    assert!(!answer.to_lowercase().contains("set-cookie"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
