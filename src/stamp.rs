@@ -28,7 +28,8 @@ use crate::{
 /// What is stamped, for one configuration.
 pub struct Stamp {
     headers: IdentityHeaders,
-    /// Folded names that no client may send: identity and `strip`.
+    /// Folded names that no client may send: identity, `strip`, and `Proxy`, which CGI hands to the app as `HTTP_PROXY`, the
+    /// address of its own proxy (httpoxy, CVE-2016-5385).
     forbidden: HashSet<String>,
     /// Names of all tenants' session cookies.
     cookies: HashSet<String>,
@@ -57,7 +58,13 @@ impl Stamp {
         let of_routes = routes.iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
         Self {
             methods_matter: routes.iter().any(|route| route.pattern.methods.is_some()),
-            forbidden: headers.all().into_iter().chain(&headers.strip).map(|name| folded(name)).collect(),
+            forbidden: headers
+                .all()
+                .into_iter()
+                .chain(&headers.strip)
+                .map(|name| folded(name))
+                .chain([folded(b"Proxy")])
+                .collect(),
             cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
             headers: headers.clone(),

@@ -56,6 +56,20 @@ async fn padding_does_not_hide_a_forged_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_choose_the_apps_own_proxy() {
+    let upstream = Upstream::start().await;
+    let trusting = format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{}", config(&upstream));
+    for text in [config(&upstream), trusting] {
+        let door = Door::start(&text).await;
+        for target in ["/", "/public"] {
+            let ask = door.get(target).header("Proxy", "evil.test").header("pro_xy", "evil.test");
+            assert_eq!(ask.bearer(ACME.token("maya")).send().await.status, 200);
+            assert!(!String::from_utf8_lossy(&upstream.last().raw).contains("evil"), "{target}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn absent_claims_leave_no_room_for_a_clients_headers() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;
