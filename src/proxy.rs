@@ -120,7 +120,9 @@ impl Door {
             Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
             None => {}
         }
-        context.target = stamp::without_tokens(&context.target, route);
+        if let Some(target) = stamp::without_tokens(&context.target, route) {
+            context.target = target;
+        }
         let permit = self.gate.admit(route, &head, visitor.client, context.now)?;
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most

@@ -210,10 +210,10 @@ impl Stamp {
     }
 }
 
-/// Path and query without the parameters in which the route takes tokens.
-pub fn without_tokens(target: &str, route: &Route) -> String {
+/// Path and query without the parameters in which the route takes tokens; `None` when they hold none.
+pub fn without_tokens(target: &str, route: &Route) -> Option<String> {
     let params = [route.handoff_param.as_deref(), route.bearer_param.as_deref()];
-    cut(target, |name| params.contains(&Some(name))).unwrap_or_else(|| target.to_owned())
+    cut(target, |name| params.contains(&Some(name)))
 }
 
 /// Sends the Host the upstream wants.

@@ -111,7 +111,6 @@ pub enum Answer {
 
 /// The page that asks before an exchange.
 pub struct Question {
-    pub tenant: Arc<Tenant>,
     pub token: String,
     pub return_to: String,
     /// Who would be signed in.
@@ -226,7 +225,6 @@ impl Request<'_> {
         }
         if presented.style.is_for_people() && !presented.agreed && self.must_ask(tenant, &presented, &others) {
             return Ok(Outcome::Ask(Question {
-                tenant: tenant.clone(),
                 token: presented.token,
                 return_to: presented.return_to,
                 user: identity.clone(),

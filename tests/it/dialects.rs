@@ -2,29 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Door, Issuer, NOW, Signer, Upstream, minted_by};
+use crate::support::{Door, Issuer, NOW, Signer, Upstream, minted_by, one_tenant};
 
 const SECRET: &str = Issuer::ACME.secret;
 
 fn config(upstream: &Upstream, dialect: &str, route: &str) -> String {
-    format!(
-        r#"
-        [session]
-        keys = [{{ id = "s1", env = "SESSION" }}]
-        [ledger]
-        memory = true
-        [tenants.proj_9]
-        dialect = "{dialect}"
-        keys = [{{ id = "k1", env = "ACME" }}]
-        [upstreams.app]
-        servers = ["{}"]
-        [[routes]]
-        path = "/"
-        upstream = "app"
-        {route}
-        "#,
-        upstream.address
-    )
+    one_tenant(&upstream.address.to_string(), "proj_9", dialect, route)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Answer, Ask, Door, Issuer, Process};
+use crate::support::{Answer, Ask, Door, Issuer, Process, one_tenant};
 
 const ACME: Issuer = Issuer::ACME;
 const COOKIE: &str = "__Host-vestibule";
@@ -40,28 +40,14 @@ impl Helpdesk {
     }
 
     fn config(&self) -> String {
-        format!(
-            r#"
-            [session]
-            keys = [{{ id = "s1", env = "SESSION" }}]
-            [ledger]
-            memory = true
-            [tenants.acme]
-            dialect = "gateway"
-            keys = [{{ id = "k1", env = "ACME" }}]
-            [upstreams.helpdesk]
-            servers = ["{}"]
-            [[routes]]
-            path = "/"
-            upstream = "helpdesk"
+        let routes = r#"
             handoff_param = "token"
             [[routes]]
             path = "/static"
             auth = "public"
-            upstream = "helpdesk"
-            "#,
-            self.address
-        )
+            upstream = "app"
+            "#;
+        one_tenant(&self.address, "acme", "gateway", routes)
     }
 }
 

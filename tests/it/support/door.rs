@@ -61,6 +61,27 @@ pub struct Door {
     pub host: String,
 }
 
+/// One tenant of a dialect, on any host, before one upstream. `route` is added to the route for `/`, and may begin others.
+pub fn one_tenant(upstream: &str, tenant: &str, dialect: &str, route: &str) -> String {
+    format!(
+        r#"
+        [session]
+        keys = [{{ id = "s1", env = "SESSION" }}]
+        [ledger]
+        memory = true
+        [tenants.{tenant}]
+        dialect = "{dialect}"
+        keys = [{{ id = "k1", env = "ACME" }}]
+        [upstreams.app]
+        servers = ["{upstream}"]
+        [[routes]]
+        path = "/"
+        upstream = "app"
+        {route}
+        "#
+    )
+}
+
 /// Two tenants, each with its host, before one upstream. `routes` are the `[[routes]]`, `more` anything else.
 pub fn two_tenants(upstream: &Upstream, routes: &str, more: &str) -> String {
     format!(

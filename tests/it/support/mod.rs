@@ -8,7 +8,7 @@ mod signers;
 mod upstream;
 
 pub use client::{Answer, Ask, Client};
-pub use door::{Door, NOW, Secrets, config, two_tenants};
+pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::Process;
 pub use signers::{Signer, mint, minted_by};
