@@ -122,8 +122,6 @@ impl Denial {
 pub enum Reason {
     #[error("{0}")]
     Head(#[from] HeadError),
-    #[error("header section is too large")]
-    HeadersTooLarge,
     #[error("{0}")]
     Route(#[from] RouteError),
     #[error("the route denies every request")]
@@ -180,8 +178,8 @@ impl Reason {
     pub fn denial(&self) -> Denial {
         match self {
             Self::Head(HeadError::Method) => Denial::MethodNotAllowed,
+            Self::Head(HeadError::TooLarge) => Denial::HeadersTooLarge,
             Self::Head(_) | Self::Request(_) | Self::Route(RouteError::Ambiguous) => Denial::BadRequest,
-            Self::HeadersTooLarge => Denial::HeadersTooLarge,
             Self::Route(RouteError::None) | Self::NoTenant | Self::NoEndpoint => Denial::NoRoute,
             Self::Route(RouteError::Method(_)) | Self::EndpointMethod(_) => Denial::MethodNotAllowed,
             Self::RouteDenies | Self::Switch | Self::CrossSite => Denial::Forbidden,

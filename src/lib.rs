@@ -9,7 +9,7 @@
 //! | layer | modules | may touch |
 //! | --- | --- | --- |
 //! | 0 | [`time`], [`secret`], [`json`] | std, randomness |
-//! | 1 | [`identity`], [`head`], [`query`] | http |
+//! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
@@ -32,6 +32,7 @@ pub mod demo;
 pub mod denial;
 pub mod dialect;
 pub mod exchange;
+pub mod framing;
 pub mod gate;
 pub mod head;
 pub mod identity;

@@ -29,7 +29,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
-    head::Head,
+    head::{Head, HeadError},
     log::{self, Entry},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
@@ -99,7 +99,7 @@ impl Door {
     async fn receive(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Option<Reply>, Refused> {
         let raw = downstream.to_h1_raw();
         if raw.len() > self.max_header_bytes {
-            return Err(Reason::HeadersTooLarge.into());
+            return Err(HeadError::TooLarge.into());
         }
         wire::check(downstream, &raw)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
