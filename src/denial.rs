@@ -40,6 +40,7 @@ pub enum Denial {
     UpstreamUnreachable,
     UpstreamTimeout,
     LedgerUnavailable,
+    Overloaded,
 }
 
 /// How a denial is spelled on the wire.
@@ -54,7 +55,7 @@ pub struct Spelling {
 
 impl Denial {
     /// Every denial.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenMissing,
         Self::TokenInvalid,
         Self::TokenExpired,
@@ -76,6 +77,7 @@ impl Denial {
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
         Self::LedgerUnavailable,
+        Self::Overloaded,
     ];
 
     /// Code, status, title, and whether to refresh.
@@ -102,6 +104,7 @@ impl Denial {
             Self::UpstreamUnreachable => ("upstream_unreachable", 502, "The portal is not answering", false),
             Self::UpstreamTimeout => ("upstream_timeout", 504, "The portal is not answering", false),
             Self::LedgerUnavailable => ("ledger_unavailable", 503, "Try again shortly", false),
+            Self::Overloaded => ("overloaded", 503, "Try again shortly", false),
         };
         Spelling { code, status, title, refresh }
     }
@@ -165,6 +168,8 @@ pub enum Reason {
     BodyTooLarge,
     #[error("identity does not fit into a cookie")]
     IdentityTooLarge,
+    #[error("more connections than listen.max_connections")]
+    TooManyConnections,
     #[error("too many failures from this address")]
     TooManyFailures(Duration),
     #[error("upstream failed, {0}")]
@@ -197,6 +202,7 @@ impl Reason {
             Self::Origin => Denial::OriginNotAllowed,
             Self::BodyTooLarge | Self::IdentityTooLarge => Denial::PayloadTooLarge,
             Self::TooManyFailures(_) => Denial::RateLimited,
+            Self::TooManyConnections => Denial::Overloaded,
             Self::UpstreamUnreachable(_) => Denial::UpstreamUnreachable,
             Self::UpstreamTimeout(_) => Denial::UpstreamTimeout,
         }
@@ -206,7 +212,7 @@ impl Reason {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailures(wait) => Some(wait.as_secs().max(1)),
-            Self::Ledger(_) => Some(5),
+            Self::Ledger(_) | Self::TooManyConnections => Some(5),
             _ => None,
         }
     }

@@ -9,21 +9,19 @@
 //! | `name ":"`, nothing between them; no folded lines | a header hidden in another |
 //! | exactly one Host | two authorities |
 //! | one Content-Length in plain digits, or on HTTP/1.1 exactly one `chunked`, never both | a second request in the body |
-//! | chunks with a size in plain hexadecimal digits, short extensions, and a trailer section of header lines | the same |
+//! | chunks with a size in plain hexadecimal digits, extensions and trailers as the grammar has them, not long | the same |
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
-use crate::head::{HeadError, Host, origin_form};
+use crate::head::{HeadError, Host, LONGEST_METHOD, origin_form};
 
 /// The most header lines of a head: Pingora parses no more.
 const MOST_LINES: usize = 256;
-/// The most bytes of one chunk's extensions, which nobody reads.
-const LONGEST_EXTENSION: u32 = 256;
-/// The most bytes of a trailer section, which nobody reads either.
-const LONGEST_TRAILERS: u32 = 8 << 10;
+/// The most bytes of one chunk's extensions, and of the trailer section: nobody reads either.
+const MOST_UNREAD: u32 = 4 << 10;
 
 /// How a body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,10 +130,9 @@ impl HeadReader {
             if self.lines > 0 && line.is_empty() {
                 return self.whole(received).map(Some);
             }
-            if self.lines == 0 {
-                self.request_line(received, line)?
-            } else {
-                self.header_line(received, line)?
+            match self.lines {
+                0 => self.request_line(received, line)?,
+                _ => self.header_line(received, line)?,
             }
             self.lines += 1;
         }
@@ -143,10 +140,11 @@ impl HeadReader {
             return Err(HeadError::TooLarge);
         }
         // What begins like no request will not become one: a TLS handshake, say.
-        match received.get(self.skipped) {
-            Some(first) if self.lines == 0 && !is_token(*first) && *first != b'\r' => Err(HeadError::Line),
-            _ => Ok(None),
-        }
+        let start = &received[self.skipped..received.len().min(self.skipped + LONGEST_METHOD + 1)];
+        let method = start.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let is_method = method.len() <= LONGEST_METHOD && method.iter().copied().all(is_token);
+        let is_empty_line = self.skipped == 0 && start == b"\r";
+        if self.lines == 0 && !is_method && !is_empty_line { Err(HeadError::Line) } else { Ok(None) }
     }
 
     fn request_line(&mut self, received: &[u8], line: Span) -> Result<(), HeadError> {
@@ -156,7 +154,8 @@ impl HeadReader {
         let (method, target) = (line.start..line.start + first, line.start + first + 1..line.start + last);
         let is_target =
             |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'"' | b'<' | b'>') || *byte >= 0x80;
-        if method.is_empty() || !received[method.clone()].iter().copied().all(is_token) {
+        if method.is_empty() || method.len() > LONGEST_METHOD || !received[method.clone()].iter().copied().all(is_token)
+        {
             return Err(HeadError::Line);
         }
         if target.is_empty() || !received[target.clone()].iter().all(is_target) {
@@ -240,46 +239,43 @@ fn trimmed(value: &[u8]) -> &[u8] {
 pub enum Body {
     /// So many bytes are still to come.
     Length(u64),
-    Chunked(Chunk),
+    Chunked(Chunks),
 }
 
-/// Where in a chunked body (RFC 9112 section 7.1) the next byte is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunk {
-    Size {
-        size: u64,
-        digits: u8,
-    },
-    /// White space after the size, which only an extension may follow.
-    Space {
-        size: u64,
-    },
-    Extension {
-        size: u64,
-        length: u32,
-    },
-    SizeEnd {
-        size: u64,
-    },
-    Data {
-        left: u64,
-    },
-    DataEnd {
-        seen: u8,
-    },
-    /// At the beginning of a line of the trailer section.
-    Trailer {
-        length: u32,
-    },
-    TrailerName {
-        length: u32,
-    },
-    TrailerValue {
-        length: u32,
-    },
-    TrailerEnd {
-        length: u32,
-    },
+/// How far a chunked body has come (RFC 9112 section 7.1).
+#[derive(Debug, Default)]
+pub struct Chunks {
+    next: Next,
+    /// Of the chunk: its size while that is read, then what is left of it.
+    left: u64,
+    digits: u8,
+    /// Bytes of its extensions, or of the trailer section.
+    unread: u32,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    #[default]
+    Size,
+    /// White space after the size or an extension, which only another extension may follow.
+    AfterSize,
+    Extension,
+    ExtensionName,
+    AfterName,
+    ExtensionValue,
+    Value,
+    Quoted,
+    Escaped,
+    QuotedEnd,
+    SizeEnd,
+    Data,
+    DataEnd,
+    DataEndLf,
+    Trailer,
+    TrailerName,
+    TrailerValue,
+    TrailerEnd,
     End,
     Done,
 }
@@ -289,77 +285,92 @@ impl Body {
     pub fn new(framing: Framing) -> Self {
         match framing {
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Chunk::Size { size: 0, digits: 0 }),
+            Framing::Chunked => Self::Chunked(Chunks::default()),
         }
     }
 
     /// Whether nothing of it is still to come.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunks) => chunks.next == Next::Done,
+        }
     }
 
     /// How many of these bytes, the next that came, belong to the body.
     pub fn take(&mut self, bytes: &[u8]) -> Result<usize, HeadError> {
-        match self {
-            Self::Length(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= length as u64;
-                Ok(length)
-            }
-            Self::Chunked(chunk) => {
-                let mut at = 0;
-                while at < bytes.len() && *chunk != Chunk::Done {
-                    if let Chunk::Data { left } = chunk {
-                        let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
-                        *left -= length as u64;
-                        at += length;
-                        if *left == 0 {
-                            *chunk = Chunk::DataEnd { seen: 0 };
-                        }
-                        continue;
-                    }
-                    *chunk = chunk.after(bytes[at]).ok_or(HeadError::Chunks)?;
-                    at += 1;
+        let chunks = match self {
+            Self::Length(left) => return Ok(take(left, bytes.len())),
+            Self::Chunked(chunks) => chunks,
+        };
+        let mut at = 0;
+        while at < bytes.len() && chunks.next != Next::Done {
+            if chunks.next == Next::Data {
+                at += take(&mut chunks.left, bytes.len() - at);
+                if chunks.left == 0 {
+                    chunks.next = Next::DataEnd;
                 }
-                Ok(at)
+                continue;
             }
+            chunks.next = chunks.after(bytes[at]).ok_or(HeadError::Chunks)?;
+            at += 1;
         }
+        Ok(at)
     }
 }
 
-impl Chunk {
-    /// Where it goes on after a byte that is not data; `None` where that byte may not be.
-    fn after(self, byte: u8) -> Option<Self> {
-        let longer = |length: u32, most: u32| (length < most).then_some(length + 1);
-        Some(match (self, byte) {
+fn take(left: &mut u64, most: usize) -> usize {
+    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(most);
+    *left -= length as u64;
+    length
+}
+
+impl Chunks {
+    /// What follows a byte that is not data; `None` where that byte may not be.
+    fn after(&mut self, byte: u8) -> Option<Next> {
+        use Next as N;
+        let is_space = matches!(byte, b' ' | b'\t');
+        let next = match (self.next, byte) {
             // 15 digits are 2^60: beyond, readers overflow in ways of their own.
-            (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 15 => {
-                Self::Size { size: size * 16 + u64::from((byte as char).to_digit(16)?), digits: digits + 1 }
+            (N::Size, _) if byte.is_ascii_hexdigit() && self.digits < 15 => {
+                self.left = self.left * 16 + u64::from((byte as char).to_digit(16)?);
+                self.digits += 1;
+                return Some(N::Size);
             }
-            (Self::Size { digits: 0, .. }, _) => return None,
-            (Self::Size { size, .. } | Self::Space { size }, b' ' | b'\t') => Self::Space { size },
-            (Self::Size { size, .. } | Self::Space { size }, b';') => Self::Extension { size, length: 0 },
-            (Self::Size { size, .. } | Self::Extension { size, .. }, b'\r') => Self::SizeEnd { size },
-            (Self::Extension { size, length }, _) if is_text(byte) => {
-                Self::Extension { size, length: longer(length, LONGEST_EXTENSION)? }
+            (N::Size, _) if self.digits == 0 => return None,
+            (N::Size | N::ExtensionName | N::Value | N::QuotedEnd, b'\r') => N::SizeEnd,
+            (N::Size | N::AfterSize | N::ExtensionName | N::AfterName | N::Value | N::QuotedEnd, b';') => N::Extension,
+            (N::Size | N::AfterSize | N::Value | N::QuotedEnd, _) if is_space => N::AfterSize,
+            (N::Extension, _) if is_space => N::Extension,
+            (N::Extension | N::ExtensionName, _) if is_token(byte) => N::ExtensionName,
+            (N::ExtensionName | N::AfterName, _) if is_space => N::AfterName,
+            (N::ExtensionName | N::AfterName, b'=') => N::ExtensionValue,
+            (N::ExtensionValue, _) if is_space => N::ExtensionValue,
+            (N::ExtensionValue, b'"') => N::Quoted,
+            (N::ExtensionValue | N::Value, _) if is_token(byte) => N::Value,
+            (N::Quoted, b'"') => N::QuotedEnd,
+            (N::Quoted, b'\\') => N::Escaped,
+            (N::Quoted | N::Escaped, _) if is_text(byte) => N::Quoted,
+            (N::SizeEnd, b'\n') => {
+                self.unread = 0;
+                return Some(if self.left == 0 { N::Trailer } else { N::Data });
             }
-            (Self::SizeEnd { size: 0 }, b'\n') => Self::Trailer { length: 0 },
-            (Self::SizeEnd { size }, b'\n') => Self::Data { left: size },
-            (Self::DataEnd { seen: 0 }, b'\r') => Self::DataEnd { seen: 1 },
-            (Self::DataEnd { seen: 1 }, b'\n') => Self::Size { size: 0, digits: 0 },
-            (Self::Trailer { .. }, b'\r') => Self::End,
-            (Self::Trailer { length } | Self::TrailerName { length }, _) if is_token(byte) => {
-                Self::TrailerName { length: longer(length, LONGEST_TRAILERS)? }
+            (N::DataEnd, b'\r') => N::DataEndLf,
+            (N::DataEndLf, b'\n') => {
+                *self = Self::default();
+                return Some(N::Size);
             }
-            (Self::TrailerName { length }, b':') => Self::TrailerValue { length },
-            (Self::TrailerValue { length }, b'\r') => Self::TrailerEnd { length },
-            (Self::TrailerValue { length }, _) if is_text(byte) => {
-                Self::TrailerValue { length: longer(length, LONGEST_TRAILERS)? }
-            }
-            (Self::TrailerEnd { length }, b'\n') => Self::Trailer { length },
-            (Self::End, b'\n') => Self::Done,
+            (N::Trailer, b'\r') => N::End,
+            (N::Trailer | N::TrailerName, _) if is_token(byte) => N::TrailerName,
+            (N::TrailerName, b':') => N::TrailerValue,
+            (N::TrailerValue, b'\r') => N::TrailerEnd,
+            (N::TrailerValue, _) if is_text(byte) => N::TrailerValue,
+            (N::TrailerEnd, b'\n') => N::Trailer,
+            (N::End, b'\n') => N::Done,
             _ => return None,
-        })
+        };
+        self.unread += 1;
+        (self.unread <= MOST_UNREAD).then_some(next)
     }
 }
 
@@ -491,7 +502,8 @@ mod tests {
     #[test]
     fn a_chunked_body_ends_after_its_trailers() {
         assert_eq!(rest("5\r\nhello\r\n0\r\n\r\nGET"), Ok(Some("GET".into())));
-        assert_eq!(rest("A;a=b\r\n0123456789\r\n1 ;x\r\na\r\n00\r\nX: y\r\nZ:\r\n\r\n"), Ok(Some(String::new())));
+        let extended = "A;a=b;c = \"d;\\\"\" ;e\r\n0123456789\r\n001 ;x\r\na\r\n00\r\nX: y\r\nZ:\r\n\r\n";
+        assert_eq!(rest(extended), Ok(Some(String::new())));
         assert_eq!(rest("5\r\nhello\r\n0\r\n"), Ok(None));
         let mut body = Body::new(Framing::Length(3));
         assert_eq!((body.take(b"ab"), body.take(b"cd"), body.is_done()), (Ok(2), Ok(1), true));
@@ -511,6 +523,14 @@ mod tests {
             "5 5\r\n",
             " 5\r\n",
             "5 \r\n",
+            "5;\r\n",
+            "5;bad[=x\r\n",
+            "5;a b\r\n",
+            "5;a=\r\n",
+            "5;a=b \r\n",
+            "5;\0\r\n",
+            "5;=\r\n",
+            "5;a=\"\r\n",
             "5;a\nb\r\n",
             "5;\r5",
             "1000000000000000\r\n",
@@ -523,7 +543,7 @@ mod tests {
         ] {
             assert_eq!(rest(text), Err(HeadError::Chunks), "{text:?}");
         }
-        assert!(rest(&format!("5;{}\r\n", "a".repeat(300))).is_err());
+        assert!(rest(&format!("5;{}\r\n", "a".repeat(5000))).is_err());
         assert!(rest(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(3000))).is_err());
     }
 }

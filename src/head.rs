@@ -5,12 +5,12 @@
 //! | exactly one valid host | it chooses route and tenant (RFC 9112 section 3.2) |
 //! | origin-form, or absolute-form for this very host | the app must see the authority that was decided on |
 //! | no `.` or `..` segment, `//`, `\`, control byte, fragment, `%00 %2f %5c %2e`, however encoded | the app may normalise what we did not |
-//! | methods in upper case, a body framed in one way ([`framing`](crate::framing)) | the app must see the method and the end of the request that we saw |
+//! | a method that is registered, in upper case, a body framed in one way ([`framing`](crate::framing)) | the app must see the method and the end of the request that we saw |
 //! | no overlong UTF-8, no broken percent-encoding | another way to spell the same |
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::HOST};
+use http::{HeaderMap, HeaderName, Method, header::HOST};
 use thiserror::Error;
 
 use crate::framing::Framing;
@@ -66,8 +66,25 @@ pub enum HeadError {
     Chunks,
 }
 
-/// Beyond any registered method (`UPDATEREDIRECTREF` has 17 bytes).
-const LONGEST_METHOD: usize = 32;
+/// No method that is served is longer.
+pub const LONGEST_METHOD: usize = 17;
+
+/// Whether a method is passed on: one that is registered with IANA, but for `TRACE`, which echoes credentials, and `CONNECT` and
+/// `PRI`, which are no requests. Case counts (RFC 9110 section 9.1): an app for which it does not would serve `post` on a route
+/// that is not for POST.
+pub fn is_served(method: &str) -> bool {
+    #[rustfmt::skip]
+    let registered = matches!(
+        method,
+        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "QUERY"
+            // WebDAV and its like: calendars, address books, versions.
+            | "ACL" | "BASELINE-CONTROL" | "BIND" | "CHECKIN" | "CHECKOUT" | "COPY" | "LABEL" | "LINK" | "LOCK" | "MERGE"
+            | "MKACTIVITY" | "MKCALENDAR" | "MKCOL" | "MKREDIRECTREF" | "MKWORKSPACE" | "MOVE" | "ORDERPATCH" | "PROPFIND"
+            | "PROPPATCH" | "REBIND" | "REPORT" | "SEARCH" | "UNBIND" | "UNCHECKOUT" | "UNLINK" | "UNLOCK" | "UPDATE"
+            | "UPDATEREDIRECTREF" | "VERSION-CONTROL"
+    );
+    registered
+}
 
 impl<'a> Head<'a> {
     /// Reads a head. `target` is the request-target as the client sent it (RFC 9112 section 3.2), `authority` the
@@ -78,13 +95,7 @@ impl<'a> Head<'a> {
         authority: Option<&'a str>,
         headers: &'a HeaderMap,
     ) -> Result<Self, HeadError> {
-        // TRACE echoes credentials; CONNECT and TRACK have no meaning here. Methods tell case apart (RFC 9110 section 9.1),
-        // and apps that do not would serve `post` on a route that is not for POST.
-        let is_plain = method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-        if !is_plain
-            || method.as_str().len() > LONGEST_METHOD
-            || matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT")
-        {
+        if !is_served(method.as_str()) {
             return Err(HeadError::Method);
         }
         Framing::of(headers)?;

@@ -15,8 +15,8 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
-//! | 8 | [`server`], [`demo`], [`cli`] | sockets, clap |
+//! | 7 | [`request_id`], [`connection`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
+//! | 8 | [`listener`], [`server`], [`demo`], [`cli`] | sockets, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
 
@@ -26,6 +26,7 @@ pub mod body;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod cookies;
 pub mod credential;
 pub mod demo;
@@ -40,6 +41,7 @@ pub mod json;
 pub mod keyring;
 pub mod ledger;
 pub mod limits;
+pub mod listener;
 pub mod log;
 pub mod pages;
 pub mod proxy;

@@ -26,10 +26,11 @@ use pingora::{
 use crate::{
     answer, body,
     config::Config,
+    connection::Connection,
     denial::{Reason, Refusal},
     exchange::{Endpoint, ExchangeNames, Outcome, Request},
     gate::{Caller, Gate, Permit},
-    head::{Head, HeadError},
+    head::Head,
     log::{self, Entry},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
@@ -49,8 +50,9 @@ pub struct Door {
     stamp: Stamp,
     pools: Vec<Pool>,
     trusted_proxies: Vec<IpNet>,
+    /// Of the listener.
+    scheme: &'static str,
     idle_timeout: Duration,
-    max_header_bytes: usize,
     clock: Clock,
     request_ids: RequestIds,
     in_flight: Arc<AtomicUsize>,
@@ -87,8 +89,8 @@ impl Door {
             names: config.exchange.clone(),
             pools: config.upstreams.iter().map(Pool::new).collect(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            scheme: if config.listen.tls.is_some() { "https" } else { "http" },
             idle_timeout: config.listen.idle_timeout,
-            max_header_bytes: config.listen.max_header_bytes,
             clock,
             request_ids: RequestIds::default(),
             in_flight,
@@ -97,13 +99,12 @@ impl Door {
 
     /// Reads the head, answers own endpoints and handoffs, and admits the rest: `Ok(None)` leaves a permit.
     async fn receive(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Option<Reply>, Refused> {
-        let raw = downstream.to_h1_raw();
-        if raw.len() > self.max_header_bytes {
-            return Err(HeadError::TooLarge.into());
+        if let Some(reason) = Connection::of(downstream).and_then(Connection::refused) {
+            return Err(reason.clone().into());
         }
-        wire::check(downstream, &raw)?;
+        wire::check(downstream)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let visitor = Visitor::read(&head, wire::peer(downstream), "http", &self.trusted_proxies);
+        let visitor = Visitor::read(&head, wire::peer(downstream), self.scheme, &self.trusted_proxies);
         context.meet(&head, &visitor);
         if let Some(endpoint) = self.names.endpoint(head.path) {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
@@ -247,11 +248,13 @@ impl ProxyHttp for Door {
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
         context.entry.method = downstream.req_header().method.to_string();
         context.entry.client = Some(wire::peer(downstream));
-        // Guarded, or it would undo a shutdown, `Connection: close` and HTTP/1.0.
+        // Whatever a Keep-Alive header says: the connection itself knows how long it may be idle. Guarded, or it would undo a
+        // shutdown, `Connection: close` and HTTP/1.0.
         if downstream.get_keepalive().is_some() {
-            downstream.set_keepalive(Some(self.idle_timeout.as_secs()));
+            downstream.set_keepalive(Some(0));
         }
-        // A client that reads nothing must not hold a request for good.
+        // A client that sends nothing of its body, or reads nothing, must not hold a request for good.
+        downstream.set_read_timeout(Some(self.idle_timeout));
         downstream.set_write_timeout(Some(self.idle_timeout));
         let reply = match self.receive(downstream, context).await {
             Ok(None) => {
@@ -335,6 +338,9 @@ impl ProxyHttp for Door {
         }
         context.entry.upstream_times.1 = Some(Instant::now());
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(connection) = Connection::of(downstream) {
+                connection.becomes_tunnel();
+            }
             downstream.set_read_timeout(Some(TUNNEL_IDLE));
             downstream.set_write_timeout(Some(TUNNEL_IDLE));
         }
@@ -358,9 +364,10 @@ impl ProxyHttp for Door {
             (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
                 Reason::Request("Connection names what it may not")
             }
-            (_, ErrorSource::Downstream) => {
-                return FailToProxy { error_code: 0, can_reuse_downstream: false };
-            }
+            (_, ErrorSource::Downstream) => match Connection::of(downstream).and_then(Connection::refused) {
+                Some(broken) => broken.clone(),
+                None => return FailToProxy { error_code: 0, can_reuse_downstream: false },
+            },
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => {
                 Reason::UpstreamTimeout(self.failure(error, context))
             }
@@ -399,6 +406,9 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
+        if let Some(connection) = Connection::of(downstream) {
+            connection.answered();
+        }
         let status = downstream.response_written().map(|response| response.status);
         context.entry.write(status, error.map(|error| error.etype().as_str()));
     }

@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::IntoRawFd,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,11 +11,12 @@ use std::{
 };
 
 use pingora::{
-    apps::http_app::HttpServer,
+    apps::{HttpServerOptions, http_app::HttpServer},
+    protocols::http::v2::server::{H2Options, default_h2_options},
     proxy::http_proxy,
-    server::{Fds, ListenFds, configuration::ServerConf},
-    services::{Service as _, listening::Service},
+    server::configuration::ServerConf,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -27,10 +27,12 @@ use tokio::{
 use crate::{
     admin::Admin,
     cache::VerifiedCache,
-    config::{Config, LedgerChoice},
+    config::{Config, LedgerChoice, Listen},
+    connection::Limits,
     gate::Gate,
     ledger::{Ledger, MemoryLedger},
     limits::FailureLimit,
+    listener::{Manner, serve},
     proxy::Door,
     time::Clock,
 };
@@ -76,14 +78,41 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     let (ended, until_end) = watch::channel(false);
     if let Some((listener, address)) = admin_listener {
         running_admin = Some(address);
-        tasks.push(serve(HttpServer::new_app(Admin::new(stopped.clone())), listener, address, until_end));
+        tasks.push(serve(
+            HttpServer::new_app(Admin::new(stopped.clone())),
+            listener,
+            manner(&config.listen),
+            until_end,
+        ));
     }
     let (listener, address) = listener;
     let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
     let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
-    tasks.push(serve(http_proxy(&conf, door), listener, address, stopped));
+    let mut proxy = http_proxy(&conf, door);
+    proxy.server_options = Some(http_options(&config.listen));
+    proxy.h2_options = Some(h2_options(&config.listen));
+    let manner = Manner {
+        tls: config.listen.tls.clone(),
+        max_connections: affordable(config.listen.max_connections),
+        ..manner(&config.listen)
+    };
+    tasks.push(serve(proxy, listener, manner, stopped));
     crate::log::serving(address, config.tenants.count(), config.routes.len());
     Ok(Running { address, admin: running_admin, stopping, ended, in_flight, tasks })
+}
+
+/// What Pingora is to know of a listener: nothing but HTTP/2, which has no requests for so long.
+fn http_options(listen: &Listen) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(listen.idle_timeout);
+    options
+}
+
+/// The bounds of HTTP/2. Pingora's defaults are where to begin: those of `h2` alone have none.
+fn h2_options(listen: &Listen) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_header_list_size(u32::try_from(listen.max_header_bytes).unwrap_or(u32::MAX));
+    options
 }
 
 /// The gate of a configuration.
@@ -167,24 +196,32 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     bound.map_err(|error| StartError::Bind { key, address, error })
 }
 
-/// Serves an app of Pingora's on a listener of ours, handed over as it hands over its own on an upgrade.
-pub(crate) fn serve<A>(
-    app: A,
-    listener: TcpListener,
-    address: SocketAddr,
-    stopped: watch::Receiver<bool>,
-) -> JoinHandle<()>
-where
-    A: pingora::apps::ServerApp + Send + Sync + 'static,
-{
-    let name = address.to_string();
-    let mut fds = Fds::new();
-    fds.add(name.clone(), listener.into_raw_fd());
-    let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-    let mut service = Service::new("vestibule".to_owned(), app);
-    service.add_tcp(&name);
-    tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await })
+/// How a listener of this configuration takes connections.
+pub(crate) fn manner(listen: &Listen) -> Manner {
+    let limits =
+        Limits { head: listen.header_timeout, idle: listen.idle_timeout, max_header_bytes: listen.max_header_bytes };
+    Manner { tls: None, limits, max_connections: listen.max_connections }
 }
+
+/// So many connections as there can be with the file descriptors the system gives, of which each takes two: one is the app's.
+/// Without this the last of them would be taken from the app's side, and all were refused for the sake of some.
+fn affordable(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // More than the system gives by default, but never more than it allows.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let descriptors =
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let most = (descriptors.saturating_sub(OWN_DESCRIPTORS) / 2).max(1);
+    if most < wanted {
+        crate::log::caution(&format!(
+            "listen.max_connections is {wanted}, but with {descriptors} file descriptors there are {most} at most; raise the limit (ulimit -n)"
+        ));
+    }
+    most.min(wanted)
+}
+
+/// For the log, listeners, idle connections to the app.
+const OWN_DESCRIPTORS: usize = 256;
 
 fn sweep(ledger: Arc<Ledger>, clock: Clock, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {

@@ -4,25 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::{
     HeaderMap, HeaderName,
-    header::{CONNECTION, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE},
 };
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use crate::head::{Head, HeadError, elements};
 
-/// Refuses an HTTP/1 head that was mended: `raw` is the head as it was sent.
-pub fn check(downstream: &Downstream, raw: &[u8]) -> Result<(), HeadError> {
-    if downstream.is_http2() {
-        return Ok(());
-    }
-    let request = downstream.req_header();
-    if target_on_the_wire(raw) != Some(request.raw_path()) {
-        return Err(HeadError::Target);
-    }
-    if request.headers.contains_key(TRANSFER_ENCODING) && has_length_line(raw) {
-        return Err(HeadError::Framing);
-    }
-    Ok(())
+/// Refuses an HTTP/1 head of which Pingora has made something else than was sent.
+pub fn check(downstream: &Downstream) -> Result<(), HeadError> {
+    let sent = downstream.to_h1_raw();
+    let is_mended = target_on_the_wire(&sent) != Some(downstream.req_header().raw_path());
+    if !downstream.is_http2() && is_mended { Err(HeadError::Target) } else { Ok(()) }
 }
 
 /// A WebSocket handshake (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
@@ -34,12 +26,6 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
 /// The request-target as it was sent: the parser drops a fragment silently.
 fn target_on_the_wire(raw: &[u8]) -> Option<&[u8]> {
     raw.split(|b| *b == b' ').nth(1)
-}
-
-/// Whether the head came with a Content-Length: Pingora removes it where there is a Transfer-Encoding too.
-fn has_length_line(raw: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length:";
-    raw.split(|b| *b == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }
 
 /// Reads the head of a request; called again where its body had to be read in between.

@@ -104,7 +104,7 @@ fn decode(text: &[u8], format: Format) -> Option<Vec<u8>> {
 }
 
 /// A file named in the configuration, without the line end that editors and `echo` leave.
-fn read_file(section: &Section<'_>, key: &'static str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub fn read_file(section: &Section<'_>, key: &'static str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     match std::fs::read(section.reader.folder.join(path)) {
         Ok(bytes) => {
             let mut bytes = Zeroizing::new(bytes);

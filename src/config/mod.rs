@@ -6,6 +6,7 @@ mod reader;
 mod routes;
 mod server;
 mod tenants;
+mod tls;
 
 use std::{path::Path, sync::Arc};
 

@@ -7,7 +7,7 @@ use http::Method;
 use super::reader::{Section, instead};
 use crate::{
     exchange::ExchangeNames,
-    head::{Host, is_own},
+    head::{Host, is_own, is_served},
     identity::TenantId,
     route::{Bearer, Pattern, Policy, Refusals, Route, UpstreamId},
     tenant::Tenants,
@@ -151,7 +151,7 @@ fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
     }
     for text in given {
         match Method::from_bytes(text.value.as_bytes()) {
-            Ok(method) if text.value.bytes().all(|b| b.is_ascii_uppercase()) => methods.push(method),
+            Ok(method) if is_served(text.value) => methods.push(method),
             _ => section.reader.report(text.at, format!("{:?} is no method; write \"GET\"", text.value)),
         }
     }

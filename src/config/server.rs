@@ -4,12 +4,17 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use ipnet::IpNet;
+use rustls::ServerConfig;
 
-use super::reader::{Placed, Section};
+use super::{
+    reader::{Placed, Section},
+    tls::tls,
+};
 use crate::limits::FailureRule;
 
 /// `[listen]`.
@@ -20,6 +25,9 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// 0: one per core.
     pub threads: usize,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub header_timeout: Duration,
+    pub max_connections: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub idle_timeout: Duration,
     pub max_header_bytes: usize,
@@ -87,6 +95,9 @@ pub fn listen(root: &Section<'_>) -> Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
         threads: 0,
+        tls: None,
+        header_timeout: Duration::from_secs(10),
+        max_connections: 20_000,
         trusted_proxies: Vec::new(),
         idle_timeout: Duration::from_secs(60),
         max_header_bytes: 32 << 10,
@@ -104,9 +115,10 @@ pub fn listen(root: &Section<'_>) -> Listen {
             "an admin listener on any address but loopback is not yet supported; write \"127.0.0.1:9901\"",
         );
     }
-    for key in ["tls", "admin_token", "header_timeout", "max_connections"] {
-        section.not_yet(key);
-    }
+    section.not_yet("admin_token");
+    listen.tls = tls(&section);
+    listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
+    listen.max_connections = section.whole("max_connections", 1).map_or(listen.max_connections, to_usize);
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
     for net in section.texts("trusted_proxies").unwrap_or_default() {
         match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
@@ -114,7 +126,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
             Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
         }
     }
-    listen.idle_timeout = section.lasting("idle_timeout").unwrap_or(listen.idle_timeout);
+    listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     if listen.max_header_bytes < 1 << 10 {
         section.problem("max_header_bytes", "listen.max_header_bytes lets no browser in; write \"32KiB\"");

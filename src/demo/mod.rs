@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{Config, Problem},
-    secret,
+    listener, secret,
     server::{self, StartError},
     time::Clock,
 };
@@ -72,20 +72,20 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
     let url = places.shop.clone();
     let (ended, until_end) = watch::channel(false);
     let apps = [
-        server::serve(
+        listener::serve(
             HttpServer::new_app(Shop { places: places.clone(), secret: widget_key, clock }),
             shop,
-            shop_address,
+            server::manner(&config.listen),
             until_end.clone(),
         ),
-        server::serve(
+        listener::serve(
             HttpServer::new_app(Helpdesk {
                 places,
                 tickets: Tickets::invented(),
                 configuration: Arc::from(configuration),
             }),
             helpdesk,
-            helpdesk_address,
+            server::manner(&config.listen),
             until_end,
         ),
     ];

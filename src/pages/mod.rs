@@ -64,7 +64,7 @@ pub fn explanation(denial: Denial) -> &'static str {
         Denial::HeadersTooLarge => "Your browser sent too much. Clearing its cookies for this site helps.",
         Denial::RateLimited => "There were too many failed attempts from your address. Please try again in a minute.",
         Denial::UpstreamUnreachable | Denial::UpstreamTimeout => "Please try again in a moment.",
-        Denial::LedgerUnavailable => "Please try again in a moment.",
+        Denial::LedgerUnavailable | Denial::Overloaded => "Please try again in a moment.",
     }
 }
 

@@ -164,7 +164,21 @@ fn each_mistake_is_named() {
         ("dialect = \"gateway\"", "dialect = \"gateway\"\nclaims = { user = \"a..b\" }", "names no claim"),
         ("[[routes]]", "[exchange]\npaths = [\"sso\"]\n[[routes]]", "is no path of its own; write \"/api/portal/sso\""),
         ("address = \"127.0.0.1:8080\"", "address = ", "the file is not TOML here"),
-        ("address = \"127.0.0.1:8080\"", "tls = { cert = \"c\", key = \"k\" }", "listen.tls is not yet supported"),
+        ("address = \"127.0.0.1:8080\"", "tls = { cert = \"c\", key = \"k\" }", "c cannot be read"),
+        ("address = \"127.0.0.1:8080\"", "tls = { cert = \"c\" }", "listen.tls has no key"),
+        ("address = \"127.0.0.1:8080\"", "tls = true", "listen.tls is not a table"),
+        (
+            "address = \"127.0.0.1:8080\"",
+            "tls = { cert = \"Cargo.toml\", key = \"Cargo.toml\" }",
+            "is no PEM certificate",
+        ),
+        (
+            "address = \"127.0.0.1:8080\"",
+            "tls = { cert = \"Cargo.toml\", key = \"Cargo.toml\" }",
+            "is no PEM private key",
+        ),
+        ("address = \"127.0.0.1:8080\"", "max_connections = 0", "a whole number of at least 1"),
+        ("address = \"127.0.0.1:8080\"", "header_timeout = \"0s\"", "listen.header_timeout is too short"),
     ];
     for (from, to, said) in table {
         let text = GOOD.replacen(from, to, 1);

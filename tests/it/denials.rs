@@ -61,7 +61,6 @@ async fn every_denial_can_be_met_and_the_connection_stays_usable() {
         (Denial::NoRoute, door.get("/_auth/nothing")),
         (Denial::MethodNotAllowed, door.post("/read-only").bearer(&token).body("x=1")),
         (Denial::PayloadTooLarge, door.post("/optional").bearer(&token).body("x".repeat(2_000))),
-        (Denial::HeadersTooLarge, door.get("/").header("X-Large", "x".repeat(33 << 10))),
     ];
     let mut met = BTreeSet::new();
     for (denial, ask) in cases {
@@ -72,6 +71,22 @@ async fn every_denial_can_be_met_and_the_connection_stays_usable() {
     }
     assert!(upstream.seen().is_empty());
     assert_eq!(door.get("/").bearer(&token).send_over(&mut open).await.status, 200, "after all that");
+
+    // What was not read to its end ends the connection.
+    assert_is(&door.get("/").header("X-Large", "x".repeat(33 << 10)).send().await, Denial::HeadersTooLarge);
+    met.insert(Denial::HeadersTooLarge.spelling().code);
+
+    let crowded = Door::start(&format!("[listen]\nmax_connections = 1\n{}", config(&upstream))).await;
+    assert_eq!(
+        crowded.get("/").bearer(&token).send_over(&mut Client::connect(crowded.address).await).await.status,
+        200
+    );
+    let mut only = Client::connect(crowded.address).await;
+    assert_eq!(crowded.get("/").bearer(&token).send_over(&mut only).await.status, 200);
+    let answer = crowded.get("/").bearer(&token).send().await;
+    assert_is(&answer, Denial::Overloaded);
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    met.insert(Denial::Overloaded.spelling().code);
 
     let limited =
         Door::start(&format!("[limits]\nfailures = {{ count = 3, per = \"1m\" }}\n{}", config(&upstream))).await;

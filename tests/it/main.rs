@@ -12,12 +12,14 @@ mod support;
 
 mod command_line;
 mod configuration;
+mod connections;
 mod decision;
 mod denials;
 mod dialects;
 mod django_helpdesk;
 mod exchange;
 mod headers;
+mod http2;
 mod leaks;
 mod streams;
 mod structure;

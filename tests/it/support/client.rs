@@ -9,7 +9,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection.
 pub struct Client {

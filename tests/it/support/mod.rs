@@ -5,6 +5,7 @@ mod door;
 mod issuer;
 mod process;
 mod signers;
+mod tls;
 mod upstream;
 
 pub use client::{Answer, Ask, Client};
@@ -12,4 +13,5 @@ pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::Process;
 pub use signers::{Signer, mint, minted_by};
+pub use tls::Certificate;
 pub use upstream::Upstream;

@@ -1,0 +1,524 @@
+//! A client's connection, as Pingora is given it: a stream that hands on nothing but whole heads and sound bodies, in time.
+//!
+//! Pingora 0.9.1 mends request lines it cannot parse, answers what it cannot mend without a word in the log, waits for ever
+//! for the second head of a connection, and takes what follows a body for an error. So its reading is done here before it:
+//! [`framing`](crate::framing) says where a message ends, and Pingora gets the bytes of one message at a time. The next
+//! is held back until the answer is out, bytes for a tunnel until it is open.
+//!
+//! What is refused here comes to the proxy as [`STAND_IN`], a request that asks for nothing, so that it is answered and logged
+//! where every other refusal is; [`Connection::refused`] says why. HTTP/2 is read by `h2` and passes through.
+
+use std::{
+    fmt, io,
+    mem::{self, MaybeUninit},
+    os::fd::AsRawFd,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pingora::{
+    protocols::{
+        ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+        UniqueID, UniqueIDType, l4::socket::SocketAddr, raw_connect::ProxyDigest,
+    },
+    proxy::Session as Downstream,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_rustls::server::TlsStream;
+
+use crate::{
+    denial::Reason,
+    framing::{Body, HeadReader},
+    head::HeadError,
+};
+
+/// What the proxy reads in place of a request that was refused.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
+
+/// Answers of this size leave in one piece with their head; it is held for every open connection.
+const WRITE_BUFFER: usize = 2 << 10;
+/// What is read at once.
+const READ: usize = 8 << 10;
+/// RFC 9113 section 3.4.
+const H2_PREFACE: usize = 24;
+/// What is read ahead, of pipelined requests, to notice that the client is gone.
+const READ_AHEAD: usize = 16 << 10;
+/// How long the rest of a request is read away after its refusal: closing at once would reset the connection, answer included.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How long things may take, and how large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all, from the first byte to the end of a head, and from the accept to the end of the first.
+    pub head: Duration,
+    /// Between requests.
+    pub idle: Duration,
+    pub max_header_bytes: usize,
+}
+
+/// A client's connection.
+pub struct Connection {
+    io: BufWriter<Transport>,
+    socket: Arc<SocketDigest>,
+    limits: Limits,
+    phase: Phase,
+    /// Received and not handed on yet.
+    received: Vec<u8>,
+    /// So many of them may be handed on: they belong to the message that is being read.
+    cleared: usize,
+    has_ended: bool,
+    /// Whether no request has come yet: the first head is timed from the accept.
+    is_new: bool,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+    news: AtomicU8,
+    /// Kept as long as the connection takes one of those there may be.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// TCP, with or without TLS.
+pub enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Moved out, to linger.
+    Gone,
+}
+
+enum Phase {
+    /// Between requests, or within a head.
+    Head(HeadReader),
+    /// A head has come; its body is being read, or its answer written.
+    Message { body: Body, progress: Progress },
+    /// A tunnel, or HTTP/2 after so many bytes of its preface: what passes is none of our business.
+    Through { preface: usize },
+    /// Nothing more is read.
+    Refused(Reason),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Pending,
+    Answered,
+}
+
+/// What the proxy has to say of a request, between two reads.
+mod news {
+    pub const NONE: u8 = 0;
+    pub const ANSWERED: u8 = 1;
+    pub const TUNNEL: u8 = 2;
+}
+
+impl Connection {
+    /// A connection just accepted. `refusal` refuses whatever it asks.
+    pub fn new(
+        transport: Transport,
+        peer: std::net::SocketAddr,
+        limits: Limits,
+        place: Option<OwnedSemaphorePermit>,
+        refusal: Option<Reason>,
+    ) -> Self {
+        let socket = SocketDigest::from_raw_fd(transport.tcp().map_or(-1, AsRawFd::as_raw_fd));
+        // Asked for here, Pingora need not ask the kernel on every request.
+        let _ = socket.peer_addr.set(Some(SocketAddr::Inet(peer)));
+        let deadline = Instant::now() + limits.head;
+        let phase = if transport.is_h2() {
+            Phase::Through { preface: H2_PREFACE }
+        } else {
+            Phase::Head(HeadReader::new(limits.max_header_bytes))
+        };
+        let mut connection = Self {
+            io: BufWriter::with_capacity(WRITE_BUFFER, transport),
+            socket: Arc::new(socket),
+            limits,
+            phase,
+            received: Vec::new(),
+            cleared: 0,
+            has_ended: false,
+            is_new: true,
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+            news: AtomicU8::new(news::NONE),
+            _place: place,
+        };
+        if let Some(reason) = refusal {
+            connection.refuse(reason);
+        }
+        connection
+    }
+
+    /// That of an HTTP/1 request; HTTP/2 has many requests on one.
+    pub fn of(downstream: &Downstream) -> Option<&Self> {
+        downstream.as_downstream().stream()?.as_any().downcast_ref()
+    }
+
+    /// Why the request that is being answered is refused, or its body was.
+    pub fn refused(&self) -> Option<&Reason> {
+        match &self.phase {
+            Phase::Refused(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The request has been answered: when its body has been read, the next may come.
+    pub fn answered(&self) {
+        self.news.store(news::ANSWERED, Ordering::Release);
+    }
+
+    /// The connection is a tunnel from here on.
+    pub fn becomes_tunnel(&self) {
+        self.news.store(news::TUNNEL, Ordering::Release);
+    }
+
+    fn heed(&mut self) {
+        match (self.news.swap(news::NONE, Ordering::Acquire), &mut self.phase) {
+            (news::ANSWERED, Phase::Message { progress, .. }) => *progress = Progress::Answered,
+            (news::TUNNEL, Phase::Message { .. }) => {
+                self.cleared = self.received.len();
+                self.phase = Phase::Through { preface: 0 };
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, reason: impl Into<Reason>) {
+        self.received = STAND_IN.to_vec();
+        self.cleared = STAND_IN.len();
+        self.phase = Phase::Refused(reason.into());
+    }
+
+    /// Reads on within a head; `Ready` when the phase has changed, or nothing more will come.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Phase::Head(reader) = &mut self.phase else {
+                return Poll::Ready(Ok(()));
+            };
+            match reader.read(&self.received) {
+                Ok(Some(framed)) => {
+                    self.received.drain(..framed.skipped);
+                    let mut body = Body::new(framed.framing);
+                    // What has come of the body already is looked at before the app sees anything.
+                    match body.take(&self.received[framed.length..]) {
+                        Ok(length) => {
+                            self.cleared = framed.length + length;
+                            self.phase = Phase::Message { body, progress: Progress::Pending };
+                        }
+                        Err(e) => self.refuse(e),
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(e) => {
+                    self.refuse(e);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(None) if self.has_ended => return Poll::Ready(Ok(())),
+                Ok(None) => {}
+            }
+            let begins = self.received.is_empty() && !self.is_new;
+            match self.poll_receive(cx) {
+                Poll::Ready(result) => {
+                    result?;
+                    if begins {
+                        self.deadline = Instant::now() + self.limits.head;
+                    }
+                }
+                Poll::Pending => {
+                    ready!(self.poll_deadline(cx));
+                    if self.received.is_empty() {
+                        // Nobody is waiting for an answer, and one might be taken for that to the next request.
+                        self.has_ended = true;
+                    } else {
+                        self.refuse(HeadError::Slow);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Ready when the deadline is over. The timer is set anew only when it rings too early, not for every request.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.timer.deadline() > self.deadline {
+                self.timer.as_mut().reset(self.deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= self.deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
+    /// Receives something, or learns that nothing more will come.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [const { MaybeUninit::uninit() }; READ];
+        let mut bytes = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(self.io.get_mut()).poll_read(cx, &mut bytes))?;
+        self.has_ended = bytes.filled().is_empty();
+        self.received.extend_from_slice(bytes.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands on what is cleared.
+    fn hand_on(&mut self, out: &mut ReadBuf<'_>) {
+        let length = self.cleared.min(out.remaining());
+        out.put_slice(&self.received[..length]);
+        self.cleared -= length;
+        if length == self.received.len() {
+            // Idle connections hold no buffer.
+            self.received = Vec::new();
+        } else {
+            self.received.drain(..length);
+        }
+    }
+
+    /// Reads on within a body whose beginning was handed on.
+    fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Phase::Message { body, .. } = &mut self.phase else {
+            return Poll::Ready(Ok(()));
+        };
+        let before = out.filled().len();
+        ready!(Pin::new(self.io.get_mut()).poll_read(cx, out))?;
+        let new = &out.filled()[before..];
+        self.has_ended = new.is_empty();
+        match body.take(new) {
+            Ok(length) => {
+                self.received = new[length..].to_vec();
+                out.set_filled(before + length);
+                Poll::Ready(Ok(()))
+            }
+            Err(e) => {
+                out.set_filled(before);
+                self.phase = Phase::Refused(e.into());
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
+    }
+
+    /// HTTP/2 begins with a preface, for which `h2` would wait for ever.
+    fn poll_preface(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        match Pin::new(self.io.get_mut()).poll_read(cx, out) {
+            Poll::Pending => self.poll_deadline(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            ready => {
+                if let Phase::Through { preface } = &mut self.phase {
+                    *preface = preface.saturating_sub(out.filled().len() - before);
+                }
+                ready
+            }
+        }
+    }
+
+    /// The message was read whole and its answer is not out: only the client's leaving is told.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_ended {
+            if self.received.len() > READ_AHEAD {
+                return Poll::Pending;
+            }
+            ready!(self.poll_receive(cx))?;
+        }
+        // What came before it left is still to be answered.
+        if self.received.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.heed();
+        loop {
+            if this.cleared > 0 {
+                this.hand_on(out);
+                return Poll::Ready(Ok(()));
+            }
+            match &mut this.phase {
+                Phase::Head(_) => {
+                    ready!(this.poll_head(cx))?;
+                    if this.has_ended && matches!(this.phase, Phase::Head(_)) {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Phase::Message { body, .. } if !body.is_done() => return this.poll_body(cx, out),
+                Phase::Message { progress: Progress::Answered, .. } => {
+                    this.is_new = false;
+                    let wait = if this.received.is_empty() { this.limits.idle } else { this.limits.head };
+                    this.deadline = Instant::now() + wait;
+                    this.phase = Phase::Head(HeadReader::new(this.limits.max_header_bytes));
+                }
+                Phase::Message { .. } => return this.poll_gone(cx),
+                Phase::Through { preface: 0 } => return Pin::new(this.io.get_mut()).poll_read(cx, out),
+                Phase::Through { .. } => return this.poll_preface(cx, out),
+                Phase::Refused(_) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// What was refused before it was read whole is read away, so that the client comes to read why.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let is_unread = match &self.phase {
+            Phase::Refused(_) => true,
+            Phase::Message { body, .. } => !body.is_done(),
+            Phase::Head(_) | Phase::Through { .. } => false,
+        };
+        if (is_unread || !self.received.is_empty())
+            && !self.has_ended
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let transport = mem::replace(self.io.get_mut(), Transport::Gone);
+            let place = self._place.take();
+            runtime.spawn(async move {
+                // However it ends, the connection is closed next.
+                let _ = tokio::time::timeout(LINGER, linger(transport)).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn linger(mut transport: Transport) -> io::Result<()> {
+    transport.shutdown().await?;
+    let mut bytes = vec![0; READ];
+    while transport.read(&mut bytes).await? > 0 {}
+    Ok(())
+}
+
+impl Transport {
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Gone => None,
+        }
+    }
+
+    fn is_h2(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+}
+
+/// Passes a call on to whichever stream there is.
+macro_rules! either {
+    ($self:expr, $otherwise:expr, |$io:ident| $call:expr) => {
+        match $self.get_mut() {
+            Self::Plain(tcp) => {
+                let $io = Pin::new(tcp);
+                $call
+            }
+            Self::Tls(tls) => {
+                let $io = Pin::new(tls.as_mut());
+                $call
+            }
+            Self::Gone => $otherwise,
+        }
+    };
+}
+
+fn gone<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, gone(), |io| io.poll_read(cx, out))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, gone(), |io| io.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, gone(), |io| io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, gone(), |io| io.poll_shutdown(cx))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Pingora prints it beside what was refused; what was received is nobody's business.
+        f.debug_struct("Connection").field("peer", &self.socket.peer_addr()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        // The other side may have closed already.
+        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> UniqueIDType {
+        self.io.get_ref().tcp().map_or(-1, AsRawFd::as_raw_fd)
+    }
+}
+
+impl Ssl for Connection {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.get_ref().is_h2().then_some(ALPN::H2)
+    }
+}
+
+impl Peek for Connection {}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}

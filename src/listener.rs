@@ -1,0 +1,118 @@
+//! The accept loop: so many connections and no more, TLS where there is a certificate, each served by an app of Pingora's.
+//!
+//! Ours and not Pingora's, because Pingora's caps nothing, gives a TLS handshake a minute, and brings a cryptography backend
+//! of its own.
+
+use std::{
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use pingora::apps::ServerApp;
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    connection::{Connection, Limits, Transport},
+    denial::Reason,
+};
+
+/// How a listener takes connections.
+#[derive(Clone)]
+pub struct Manner {
+    pub tls: Option<Arc<ServerConfig>>,
+    pub limits: Limits,
+    pub max_connections: usize,
+}
+
+/// Connections beyond the most there may be that are told so. Those beyond are closed without a word.
+const REFUSED_AT_ONCE: usize = 256;
+
+/// How long to wait where the system has no file descriptor left: trying at once would keep a core busy.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// Serves an app on a listener until `stopped` turns true; connections that are open then end as the app has it.
+pub fn serve<A>(app: A, listener: StdListener, manner: Manner, stopped: watch::Receiver<bool>) -> JoinHandle<()>
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    tokio::spawn(async move {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => accept(&Arc::new(app), &listener, &manner, stopped).await,
+            Err(e) => crate::log::caution(&format!("a listener is lost: {e}")),
+        }
+    })
+}
+
+async fn accept<A>(app: &Arc<A>, listener: &TcpListener, manner: &Manner, mut stopped: watch::Receiver<bool>)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let places = Arc::new(Semaphore::new(manner.max_connections.min(Semaphore::MAX_PERMITS)));
+    let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
+    let mut is_told = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // The sender is gone only when the server is.
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                // Once, and not for each of perhaps thousands.
+                if !is_told {
+                    crate::log::caution(&format!("connections cannot be accepted: {e}"));
+                }
+                is_told = true;
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                continue;
+            }
+        };
+        is_told = false;
+        let (place, refusal) = match places.clone().try_acquire_owned() {
+            Ok(place) => (place, None),
+            Err(_) => match refusals.clone().try_acquire_owned() {
+                Ok(place) => (place, Some(Reason::TooManyConnections)),
+                Err(_) => continue,
+            },
+        };
+        let (app, manner, stopped) = (app.clone(), manner.clone(), stopped.clone());
+        tokio::spawn(async move {
+            if let Some(connection) = open(tcp, peer, manner, place, refusal).await {
+                let mut next = app.process_new(Box::new(connection), &stopped).await;
+                while let Some(stream) = next {
+                    next = app.process_new(stream, &stopped).await;
+                }
+            }
+        });
+    }
+    app.cleanup().await;
+}
+
+async fn open(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    manner: Manner,
+    place: OwnedSemaphorePermit,
+    refusal: Option<Reason>,
+) -> Option<Connection> {
+    // Without it a small answer may wait for the acknowledgement of the one before. A socket that cannot is gone already.
+    tcp.set_nodelay(true).ok()?;
+    let transport = match manner.tls {
+        None => Transport::Plain(tcp),
+        Some(tls) => {
+            let accepted = timeout(manner.limits.head, TlsAcceptor::from(tls).accept(tcp)).await;
+            // Scanners and clients of plain HTTP fail here, all day long.
+            Transport::Tls(Box::new(accepted.ok()?.ok()?))
+        }
+    };
+    Some(Connection::new(transport, peer, manner.limits, Some(place), refusal))
+}

@@ -1,0 +1,98 @@
+//! A certificate of the test's own, and clients that believe it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Answer, client::PATIENCE};
+
+/// A certificate for `portal.test`, in files.
+pub struct Certificate {
+    folder: TempDir,
+    root: CertificateDer<'static>,
+}
+
+impl Certificate {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["portal.test".to_owned(), "globex.test".to_owned()]).unwrap();
+        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        Self { folder, root: made.cert.der().clone() }
+    }
+
+    /// For the `[listen]` of a configuration.
+    pub fn setting(&self) -> String {
+        let file = |name| self.folder.path().join(name);
+        format!("tls = {{ cert = {:?}, key = {:?} }}\n", file("cert.pem"), file("key.pem"))
+    }
+
+    /// Opens a connection that speaks one of these protocols.
+    pub async fn connect(&self, address: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("portal.test").unwrap();
+        timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.expect("in time").unwrap()
+    }
+
+    /// Opens a connection of HTTP/2.
+    pub async fn h2(&self, address: SocketAddr) -> H2 {
+        let stream = self.connect(address, &["h2"]).await;
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        // It ends with the server's error or ours; what matters is what requests get.
+        tokio::spawn(connection);
+        H2 { sender }
+    }
+}
+
+/// A connection of HTTP/2.
+pub struct H2 {
+    sender: h2::client::SendRequest<Bytes>,
+}
+
+impl H2 {
+    /// Sends a request; `Err` when its stream is reset.
+    pub async fn send(&mut self, request: Request<()>, body: Option<&[u8]>) -> Result<Answer, h2::Error> {
+        timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time")
+    }
+
+    async fn exchange(&mut self, request: Request<()>, body: Option<&[u8]>) -> Result<Answer, h2::Error> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, body.is_none())?;
+        if let Some(body) = body {
+            stream.send_data(Bytes::copy_from_slice(body), true)?;
+        }
+        let (head, mut data) = response.await?.into_parts();
+        let mut body = Vec::new();
+        while let Some(chunk) = data.data().await {
+            let chunk = chunk?;
+            data.flow_control().release_capacity(chunk.len())?;
+            body.extend_from_slice(&chunk);
+        }
+        Ok(answer(&Response::from_parts(head, ()), body))
+    }
+}
+
+fn answer(response: &Response<()>, body: Vec<u8>) -> Answer {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers: Vec<(String, String)> =
+        response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let raw = format!("{headers:?}").into_bytes();
+    Answer { status: response.status().as_u16(), headers, raw: [raw, body.clone()].concat(), body }
+}
