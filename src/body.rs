@@ -53,15 +53,6 @@ pub fn keep_usable(downstream: &mut Downstream) {
     }
 }
 
-/// Reads away the rest of a body before the connection is closed, so that the client comes to read why.
-pub async fn drain(downstream: &mut Downstream) {
-    // Who waits for `100 Continue` sends nothing; whether it ended, broke or took too long, the connection is closed next.
-    if downstream.req_header().headers.contains_key(EXPECT) {
-        return;
-    }
-    let _ = tokio::time::timeout(DEADLINE, downstream.drain_request_body()).await;
-}
-
 /// The length a body is said to have.
 pub fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

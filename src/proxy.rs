@@ -246,7 +246,9 @@ impl ProxyHttp for Door {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
-        context.entry.method = downstream.req_header().method.to_string();
+        if Connection::of(downstream).and_then(Connection::refused).is_none() {
+            context.entry.method = downstream.req_header().method.to_string();
+        }
         context.entry.client = Some(wire::peer(downstream));
         // Whatever a Keep-Alive header says: the connection itself knows how long it may be idle. Guarded, or it would undo a
         // shutdown, `Connection: close` and HTTP/1.0.
@@ -271,10 +273,6 @@ impl ProxyHttp for Door {
         };
         body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
-        // Pingora reads the rest only of connections it goes on with.
-        if downstream.get_keepalive().is_none() {
-            body::drain(downstream).await;
-        }
         Ok(true)
     }
 
@@ -375,15 +373,11 @@ impl ProxyHttp for Door {
         };
         let code = reason.denial().spelling().status;
         if downstream.response_written().is_none() {
-            let is_too_large = reason == Reason::BodyTooLarge;
             let reply = self.refuse(reason.into(), downstream.req_header(), context);
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
             if reply.send(downstream, &context.entry.request_id).await.is_err() {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
-            }
-            if is_too_large {
-                body::drain(downstream).await;
             }
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }

@@ -37,7 +37,7 @@ pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
     let (key_path, key) = key?;
     let key = PrivateKeyDer::from_pem_slice(&key).ok();
     if key.is_none() {
-        section.problem("key", format!("{key_path} is no PEM private key without a password"));
+        section.problem("key", format!("{key_path} is no PEM private key; write one without a password"));
     }
     let (chain, key) = (chain?, key?);
     let made = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -49,7 +49,10 @@ pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
             Some(Arc::new(config))
         }
         Err(e) => {
-            section.problem("key", format!("{cert_path} and {key_path} do not make a TLS server: {e}"));
+            section.problem(
+                "key",
+                format!("{cert_path} and {key_path} do not make a TLS server: {e}; name a certificate and its own key"),
+            );
             None
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vestibule::config::Config;
 
-use crate::support::Secrets;
+use crate::support::{Certificate, Secrets};
 
 /// The problems of a text, as `LINE:COLUMN: text`.
 fn problems(text: &str) -> Vec<String> {
@@ -187,6 +187,17 @@ fn each_mistake_is_named() {
         assert!(told.iter().any(|problem| problem.contains(said)), "{to:?} should say {said:?}, said {told:#?}");
         assert!(told.iter().all(|problem| problem.contains(';')), "each with its remedy: {told:#?}");
     }
+}
+
+#[test]
+fn a_certificate_needs_its_own_key() {
+    let (one, other) = (Certificate::new(), Certificate::new());
+    let with = |setting: String| GOOD.replacen("[listen]\n", &format!("[listen]\n{setting}"), 1);
+    assert_eq!(problems(&with(one.setting())), [""; 0]);
+    let key = other.setting().split("key = ").nth(1).unwrap().to_owned();
+    let mixed = format!("{}key = {key}", one.setting().split("key = ").next().unwrap());
+    let told = problems(&with(mixed));
+    assert!(told.len() == 1 && told[0].contains("name a certificate and its own key"), "{told:?}");
 }
 
 #[test]
