@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn ask(listen: &Listen) -> Result<ExitCode, String> {
     let (address, path, wanted) = match listen.admin {
         Some(admin) => (admin, "/healthz", "HTTP/1.1 200 "),
+        None if listen.tls.is_some() => {
+            return Err("health asks over plain HTTP; add admin = \"127.0.0.1:9901\" to [listen]".to_owned());
+        }
         None => (reachable(listen.address), "/_auth/", "HTTP/1.1 404 "),
     };
     let answer = exchange(address, path).map_err(|e| format!("{address} does not answer: {e}"))?;
