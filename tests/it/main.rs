@@ -20,6 +20,7 @@ mod django_helpdesk;
 mod exchange;
 mod headers;
 mod http2;
+mod http2_frames;
 mod leaks;
 mod streams;
 mod structure;

@@ -8,7 +8,7 @@ mod signers;
 mod tls;
 mod upstream;
 
-pub use client::{Answer, Ask, Client};
+pub use client::{Answer, Ask, Client, PATIENCE};
 pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::Process;
