@@ -20,13 +20,19 @@ use crate::{
     route::Refusals,
 };
 
+/// Who complains of what clients send, so that anyone could fill the log; what matters of it is in our own lines.
+const ABOUT_CLIENTS: [&str; 3] = ["h2", "pingora_core::apps", "pingora_proxy"];
+
 /// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
 ///
 /// Whatever it says, only our own lines are shown below a warning: libraries print heads and bodies there.
 pub fn start(filter: &str, format: LogFormat) -> Result<Logging, String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| format!("log filter {filter:?} is wrong: {e}; write info, or vestibule=debug"))?;
-    let ours = filter_fn(|meta| meta.target().starts_with("vestibule") || *meta.level() <= tracing::Level::WARN);
+    let ours = filter_fn(|meta| {
+        let is_of = |name: &str| meta.target().starts_with(name);
+        is_of("vestibule") || (*meta.level() <= tracing::Level::WARN && !ABOUT_CLIENTS.into_iter().any(is_of))
+    });
     // Lossy: a reader of the log that stalls must not stall requests.
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
