@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     admin::Admin,
     cache::VerifiedCache,
-    config::{Config, LedgerChoice, Listen},
+    config::{Config, LedgerChoice, Listen, MAX_CONNECTIONS},
     connection::Limits,
     gate::Gate,
     ledger::{Ledger, MemoryLedger},
@@ -200,19 +200,20 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
 pub(crate) fn manner(listen: &Listen) -> Manner {
     let limits =
         Limits { head: listen.header_timeout, idle: listen.idle_timeout, max_header_bytes: listen.max_header_bytes };
-    Manner { tls: None, limits, max_connections: listen.max_connections }
+    Manner { tls: None, limits, max_connections: MAX_CONNECTIONS }
 }
 
 /// So many connections as there can be with the file descriptors the system gives, of which each takes two: one is the app's.
 /// Without this the last of them would be taken from the app's side, and all were refused for the sake of some.
-fn affordable(wanted: usize) -> usize {
+fn affordable(asked: Option<usize>) -> usize {
     let limit = getrlimit(Resource::Nofile);
     // More than the system gives by default, but never more than it allows.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let descriptors =
         getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let most = (descriptors.saturating_sub(OWN_DESCRIPTORS) / 2).max(1);
-    if most < wanted {
+    let wanted = asked.unwrap_or(MAX_CONNECTIONS);
+    if asked.is_some() && most < wanted {
         crate::log::caution(&format!(
             "listen.max_connections is {wanted}, but with {descriptors} file descriptors there are {most} at most; raise the limit (ulimit -n)"
         ));

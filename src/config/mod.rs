@@ -21,7 +21,7 @@ use crate::{
 
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
-pub use server::{Balance, LedgerChoice, Listen, LogFormat, MOST_SERVERS, ServerAddress, Upstream};
+pub use server::{Balance, LedgerChoice, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 
 use reader::{Reader, Section};
 

@@ -27,12 +27,16 @@ pub struct Listen {
     pub threads: usize,
     pub tls: Option<Arc<ServerConfig>>,
     pub header_timeout: Duration,
-    pub max_connections: usize,
+    /// What the operator asks for; `None` for [`MAX_CONNECTIONS`], or as many as there can be.
+    pub max_connections: Option<usize>,
     pub trusted_proxies: Vec<IpNet>,
     pub idle_timeout: Duration,
     pub max_header_bytes: usize,
     pub shutdown_grace: Duration,
 }
+
+/// Unless the operator asks for another number.
+pub const MAX_CONNECTIONS: usize = 20_000;
 
 /// `[ledger]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
         threads: 0,
         tls: None,
         header_timeout: Duration::from_secs(10),
-        max_connections: 20_000,
+        max_connections: None,
         trusted_proxies: Vec::new(),
         idle_timeout: Duration::from_secs(60),
         max_header_bytes: 32 << 10,
@@ -118,7 +122,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
     section.not_yet("admin_token");
     listen.tls = tls(&section);
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
-    listen.max_connections = section.whole("max_connections", 1).map_or(listen.max_connections, to_usize);
+    listen.max_connections = section.whole("max_connections", 1).map(to_usize);
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
     for net in section.texts("trusted_proxies").unwrap_or_default() {
         match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
