@@ -15,6 +15,7 @@ mod configuration;
 mod decision;
 mod denials;
 mod dialects;
+mod differential;
 mod django_helpdesk;
 mod exchange;
 mod headers;
