@@ -47,11 +47,12 @@ pub struct Draft {
     pub after: Vec<u8>,
 }
 
-/// The tokens of the two users that cases speak for.
+/// The tokens of the two users that cases speak for, and one that nobody signed.
 #[derive(Clone)]
 pub struct Tokens {
     pub maya: String,
     pub tom: String,
+    pub forged: String,
 }
 
 impl Draft {

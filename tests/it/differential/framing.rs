@@ -178,8 +178,8 @@ pub fn second_request(draft: &mut Draft, tokens: &Tokens, random: &mut Random) {
         }
         // Bytes that belong to nothing, then a request.
         _ => {
-            draft.after =
-                [random.pick(&[&b"X"[..], b"\0", b"\n", b"\r\n\r\n", b"0\r\n\r\n", b" "]), toms.as_slice()].concat()
+            let stray = random.pick(&[&b"X"[..], b"\0", b"\n", b"\r\n\r\n", b"0\r\n\r\n", b" "]);
+            draft.after = [stray, toms.as_slice()].concat();
         }
     }
 }

@@ -150,7 +150,7 @@ pub fn duplicates(draft: &mut Draft, tokens: &Tokens, random: &mut Random) {
     match random.below(5) {
         0 => field.name.make_ascii_uppercase(),
         1 => field.value.push(b'0'),
-        2 => field = Field::new("Authorization", format!("Bearer {}", tokens.tom)),
+        2 => field = Field::new("Authorization", format!("Bearer {}", tokens.forged)),
         3 => field = Field::new("Cookie", "__Host-vestibule=forged"),
         _ => {}
     }

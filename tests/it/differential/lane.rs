@@ -11,9 +11,8 @@ use tokio::{
 use super::{
     mutation::Case,
     peers::{Behind, Peers},
-    recorder::{Record, Recorder, SERIAL},
 };
-use crate::support::{Door, Issuer};
+use crate::support::{Door, Issuer, Record, Recorder, SERIAL};
 
 /// A tenant with a host of its own, and a route for each kind of case.
 const CONFIG: &str = r#"

@@ -4,6 +4,8 @@ mod client;
 mod door;
 mod issuer;
 mod process;
+pub mod reader;
+mod recorder;
 mod signers;
 mod upstream;
 
@@ -11,5 +13,6 @@ pub use client::{Answer, Ask, Client};
 pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::Process;
+pub use recorder::{Record, Recorder, SERIAL};
 pub use signers::{Signer, mint, minted_by};
 pub use upstream::Upstream;

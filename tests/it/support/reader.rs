@@ -11,10 +11,15 @@ pub enum Manner {
     ChunksFirst,
 }
 
+/// A name and a value.
+pub type Field = (Vec<u8>, Vec<u8>);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub line: Vec<u8>,
-    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub fields: Vec<Field>,
+    /// Without its chunks' framing.
+    pub body: Vec<u8>,
 }
 
 /// How the bytes ended.
@@ -58,7 +63,7 @@ pub fn read(bytes: &[u8], manner: Manner) -> Reading {
 
 impl Request {
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let named = move |(key, _): &&(Vec<u8>, Vec<u8>)| key.eq_ignore_ascii_case(name.as_bytes());
+        let named = move |(key, _): &&Field| key.eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(named).map(|(_, value)| value.as_slice())
     }
 
@@ -80,8 +85,8 @@ impl<'a> Reader<'a> {
             return Err(Stop::Malformed("request line"));
         }
         let fields = self.fields()?;
-        let request = Request { line, fields };
-        self.body(&request)?;
+        let mut request = Request { line, fields, body: Vec::new() };
+        request.body = self.body(&request)?;
         Ok(request)
     }
 
@@ -108,8 +113,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn fields(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stop> {
-        let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    fn fields(&mut self) -> Result<Vec<Field>, Stop> {
+        let mut fields: Vec<Field> = Vec::new();
         loop {
             let line = self.line()?;
             if line.is_empty() {
@@ -135,31 +140,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn body(&mut self, request: &Request) -> Result<(), Stop> {
+    fn body(&mut self, request: &Request) -> Result<Vec<u8>, Stop> {
         let length: Vec<&[u8]> = request.values("content-length").collect();
         let coding: Vec<&[u8]> = request.values("transfer-encoding").collect();
         if self.is_strict() {
             return match (length.as_slice(), coding.as_slice()) {
-                ([], []) => Ok(()),
-                ([length], []) => self.skip(strict_length(length)?),
+                ([], []) => Ok(Vec::new()),
+                ([length], []) => self.take(strict_length(length)?),
                 ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => self.chunks(),
                 _ => Err(Stop::Malformed("framing")),
             };
         }
         let is_chunked = coding.iter().any(|coding| coding.to_ascii_lowercase().windows(7).any(|w| w == b"chunked"));
         match length.first() {
-            Some(length) if self.manner == Manner::LengthFirst || !is_chunked => self.skip(leading(length, 10)),
+            Some(length) if self.manner == Manner::LengthFirst || !is_chunked => self.take(leading(length, 10)),
             _ if is_chunked => self.chunks(),
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 
-    fn skip(&mut self, length: usize) -> Result<(), Stop> {
-        self.at = self.at.checked_add(length).filter(|at| *at <= self.bytes.len()).ok_or(Stop::Unfinished)?;
-        Ok(())
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, Stop> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(Stop::Unfinished)?;
+        let taken = self.bytes[self.at..end].to_vec();
+        self.at = end;
+        Ok(taken)
     }
 
-    fn chunks(&mut self) -> Result<(), Stop> {
+    fn chunks(&mut self) -> Result<Vec<u8>, Stop> {
+        let mut body = Vec::new();
         loop {
             let line = self.line()?;
             let is_size = !line.is_empty() && line.len() <= 8 && line.iter().all(u8::is_ascii_hexdigit);
@@ -167,8 +175,8 @@ impl<'a> Reader<'a> {
                 return Err(Stop::Malformed("chunk size"));
             }
             match leading(line, 16) {
-                0 => return self.fields().map(drop),
-                size => self.skip(size)?,
+                0 => return self.fields().map(|_| body),
+                size => body.extend(self.take(size)?),
             }
             let end = self.line()?;
             if self.is_strict() && !end.is_empty() {
