@@ -12,6 +12,7 @@ mod support;
 
 mod command_line;
 mod configuration;
+mod conformance;
 mod decision;
 mod denials;
 mod dialects;
