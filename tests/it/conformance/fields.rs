@@ -1,6 +1,6 @@
 //! Header lines, Host and what belongs to the connection: RFC 9112 section 5, RFC 9110 sections 5, 7.2, 7.8 and 10.1.1.
 
-use super::runner::{BAD, EMPTY, HELLO, Row, Wants, run};
+use super::runner::{BAD, DENIED, EMPTY, HELLO, Row, Wants, run};
 
 const HANDSHAKE: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
@@ -51,11 +51,11 @@ const ROWS: &[Row] = &[
     ("h1spec-missing-host", "GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", BAD),
     ("RFC9110-5.4-DUPLICATE-HOST", "GET / HTTP/1.1\r\nHost: @\r\nHost: other.example.com\r\n\r\n", BAD),
     ("COMP-DUPLICATE-HOST-SAME", "GET / HTTP/1.1\r\nHost: @\r\nHost: @\r\n\r\n", BAD),
-    ("COMP-HOST-WITH-USERINFO", "GET / HTTP/1.1\r\nHost: user{at}@\r\n\r\n", BAD),
-    ("COMP-HOST-WITH-PATH", "GET / HTTP/1.1\r\nHost: @/path\r\n\r\n", BAD),
-    ("COMP-HOST-EMPTY-VALUE", "GET / HTTP/1.1\r\nHost: \r\n\r\n", BAD),
-    ("SMUG-MULTIPLE-HOST-COMMA", "GET / HTTP/1.1\r\nHost: @, other.example.com\r\n\r\n", BAD),
-    ("own-host-with-a-bad-port", "GET / HTTP/1.1\r\nHost: @:99999\r\n\r\n", BAD),
+    ("COMP-HOST-WITH-USERINFO", "GET / HTTP/1.1\r\nHost: user{at}@\r\n\r\n", DENIED),
+    ("COMP-HOST-WITH-PATH", "GET / HTTP/1.1\r\nHost: @/path\r\n\r\n", DENIED),
+    ("COMP-HOST-EMPTY-VALUE", "GET / HTTP/1.1\r\nHost: \r\n\r\n", DENIED),
+    ("SMUG-MULTIPLE-HOST-COMMA", "GET / HTTP/1.1\r\nHost: @, other.example.com\r\n\r\n", DENIED),
+    ("own-host-with-a-bad-port", "GET / HTTP/1.1\r\nHost: @:99999\r\n\r\n", DENIED),
     ("own-host-with-a-port", "GET / HTTP/1.1\r\nHost: @:8080\r\n\r\n", EMPTY),
     ("own-host-by-an-absent-name-in-absolute-form", "GET http://portal.test/ HTTP/1.1\r\n\r\n", BAD),
     // ---- What the app, and not we, decides
