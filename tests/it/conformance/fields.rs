@@ -1,8 +1,6 @@
-//! Header lines, Host and what belongs to the connection: RFC 9112 section 5, RFC 9110 sections 5, 7.2, 7.8 and 10.1.1.
+//! Header lines, Host and what belongs to the connection: RFC 9112 section 5, RFC 9110 sections 5, 7.2 and 10.1.1.
 
-use super::runner::{BAD, DENIED, EMPTY, HELLO, Row, Wants, run};
-
-const HANDSHAKE: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+use super::runner::{BAD, DENIED, EMPTY, HELLO, Row, run};
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -65,7 +63,7 @@ const ROWS: &[Row] = &[
     ("COMP-ACCEPT-NONSENSE", "GET / HTTP/1.1\r\nHost: @\r\nAccept: application/x-nonsense\r\n\r\n", EMPTY),
     ("COMP-POST-UNSUPPORTED-CT", "POST / HTTP/1.1\r\nHost: @\r\nContent-Length: {n}\r\nContent-Type: application/x-nonsense\r\n\r\nhello", HELLO),
     // ---- Expect
-    ("COMP-EXPECT-UNKNOWN", "GET / HTTP/1.1\r\nHost: @\r\nExpect: 200-ok\r\n\r\n", Wants::StaysHttp),
+    ("COMP-EXPECT-UNKNOWN", "GET / HTTP/1.1\r\nHost: @\r\nExpect: 200-ok\r\n\r\n", EMPTY),
     ("h1spec-expect-without-body", "GET / HTTP/1.1\r\nHost: @\r\nExpect: 100-continue\r\n\r\n", EMPTY),
     ("SMUG-EXPECT-100-CL", "POST / HTTP/1.1\r\nHost: @\r\nContent-Length: {n}\r\nExpect: 100-continue\r\n\r\nhello", HELLO),
 ];
@@ -73,24 +71,4 @@ const ROWS: &[Row] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn header_lines_are_read_to_the_letter() {
     run(ROWS).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_a_whole_handshake_may_switch_protocols() {
-    let message =
-        |line: &str, fields: &str| format!("{line}\r\nHost: portal.test\r\n{fields}{HANDSHAKE}\r\n").into_bytes();
-    let websocket = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    let upgrade = format!("Connection: Upgrade\r\n{websocket}");
-    super::runner::run_bytes(vec![
-        ("COMP-UPGRADE-POST", message("POST / HTTP/1.1", &upgrade), Wants::StaysHttp),
-        ("COMP-UPGRADE-MISSING-CONN", message("GET / HTTP/1.1", websocket), Wants::StaysHttp),
-        (
-            "COMP-UPGRADE-UNKNOWN",
-            message("GET / HTTP/1.1", "Connection: Upgrade\r\nUpgrade: made-up/1.0\r\n"),
-            Wants::StaysHttp,
-        ),
-        ("COMP-UPGRADE-INVALID-VER", message("GET / HTTP/1.1", &upgrade.replace("13", "99")), Wants::StaysHttp),
-        ("COMP-UPGRADE-HTTP10", message("GET / HTTP/1.0", &upgrade), Wants::StaysHttp),
-    ])
-    .await;
 }

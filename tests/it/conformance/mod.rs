@@ -28,3 +28,4 @@ mod request_line;
 mod runner;
 mod sequences;
 mod smuggling;
+mod upgrades;

@@ -35,8 +35,6 @@ pub enum Wants {
     /// No answer and no close: the message may still become whole. Or a refusal, where one is certain already.
     Waits,
     WaitsOrRefused,
-    /// Any answer but 101.
-    StaysHttp,
 }
 
 pub const BAD: Wants = Wants::Refused(&[400]);
@@ -206,9 +204,6 @@ impl Outcome {
                     return Ok(());
                 }
                 self.is_refused(&[400])
-            }
-            Wants::StaysHttp => {
-                require(!self.statuses.is_empty() && !self.statuses.contains(&101), "switches, or is silent")
             }
         }
     }
