@@ -20,7 +20,7 @@ use pingora::{
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session as Downstream},
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
 
 use crate::{
@@ -279,11 +279,14 @@ impl ProxyHttp for Door {
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
         let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
-        let is_tunnel = wire::is_websocket(&downstream.req_header().headers);
+        let is_tunnel = wire::is_websocket(downstream.req_header());
         let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
         let picked = pool.pick(&mut context.unreached, timeout).await;
         context.entry.upstream = Some(pool.name.clone());
-        let (peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        let (mut peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        if !is_tunnel {
+            peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        }
         context.upstream = Some(server);
         Ok(Box::new(peer))
     }
@@ -336,6 +339,9 @@ impl ProxyHttp for Door {
         }
         context.entry.upstream_times.1 = Some(Instant::now());
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            if !wire::is_websocket(downstream.req_header()) {
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch that nobody asked for").into_up());
+            }
             if let Some(connection) = Connection::of(downstream) {
                 connection.becomes_tunnel();
             }

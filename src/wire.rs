@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{
-    HeaderMap, HeaderName,
-    header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE},
+    Method, Version,
+    header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
 };
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
@@ -17,10 +17,18 @@ pub fn check(downstream: &Downstream) -> Result<(), HeadError> {
     if !downstream.is_http2() && is_mended { Err(HeadError::Target) } else { Ok(()) }
 }
 
-/// A WebSocket handshake (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
-pub fn is_websocket(headers: &HeaderMap) -> bool {
-    let says = |name: HeaderName, word: &str| elements(headers, name).any(|said| said.eq_ignore_ascii_case(word));
-    says(UPGRADE, "websocket") && says(CONNECTION, "upgrade") && headers.contains_key(SEC_WEBSOCKET_KEY)
+/// A WebSocket handshake, whole (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
+pub fn is_websocket(request: &RequestHeader) -> bool {
+    let headers = &request.headers;
+    let mut wanted = elements(headers, UPGRADE);
+    let is_wanted =
+        wanted.next().is_some_and(|first| first.eq_ignore_ascii_case("websocket")) && wanted.next().is_none();
+    request.method == Method::GET
+        && request.version == Version::HTTP_11
+        && is_wanted
+        && elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && headers.contains_key(SEC_WEBSOCKET_KEY)
+        && headers.contains_key(SEC_WEBSOCKET_VERSION)
 }
 
 /// The request-target as it was sent: the parser drops a fragment silently.

@@ -12,10 +12,12 @@ mod support;
 
 mod command_line;
 mod configuration;
+mod conformance;
 mod connections;
 mod decision;
 mod denials;
 mod dialects;
+mod differential;
 mod django_helpdesk;
 mod exchange;
 mod headers;
