@@ -101,7 +101,8 @@ fn misidentified(request: &Request) -> Option<String> {
             // A request of nobody's was hidden in Maya's.
             && !target.ends_with("/nobody")
     };
-    (!is_right).then(|| format!("{target}: {told:?}"))
+    let shown = || told.iter().map(|(name, value)| format!("{name}: {}", value.escape_ascii())).collect::<Vec<_>>();
+    (!is_right).then(|| format!("{target}: {}", shown().join(", ")))
 }
 
 /// A name as the laxest framework reads it.
