@@ -10,6 +10,7 @@
 
 mod support;
 
+mod attacks;
 mod command_line;
 mod configuration;
 mod conformance;
