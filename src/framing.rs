@@ -152,8 +152,7 @@ impl HeadReader {
         let first = memchr::memchr(b' ', text).ok_or(HeadError::Line)?;
         let last = memchr::memrchr(b' ', text).filter(|last| *last > first).ok_or(HeadError::Line)?;
         let (method, target) = (line.start..line.start + first, line.start + first + 1..line.start + last);
-        let is_target =
-            |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'"' | b'<' | b'>') || *byte >= 0x80;
+        let is_target = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>');
         if method.is_empty() || method.len() > LONGEST_METHOD || !received[method.clone()].iter().copied().all(is_token)
         {
             return Err(HeadError::Line);

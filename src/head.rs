@@ -102,7 +102,7 @@ impl<'a> Head<'a> {
         let authority = the_host(authority, headers)?;
         let host = Host::parse(authority).ok_or(HeadError::HostInvalid)?;
         let target = std::str::from_utf8(target).map_err(|_| HeadError::Target)?;
-        if target.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#') {
+        if target.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
             return Err(HeadError::Target);
         }
         let target = origin_form(target, authority)?;
@@ -158,8 +158,26 @@ pub fn decoded(path: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(path).into()
 }
 
-/// [`decoded`], and without path parameters (`/admin;x=1` is `/admin` to servlet containers).
-pub fn without_parameters(path: &[u8]) -> Vec<u8> {
+/// What else apps may take a decoded path for: without path parameters (`/admin;x=1` is `/admin` to servlet containers), and
+/// decoded once more than is due, and again.
+pub fn other_readings(decoded: &[u8]) -> Vec<Vec<u8>> {
+    let mut readings = Vec::new();
+    let mut path = decoded.to_vec();
+    for _ in 0..MOST_DECODINGS {
+        if path.contains(&b';') {
+            readings.push(without_parameters(&path));
+        }
+        let once_more: Vec<u8> = percent_encoding::percent_decode(&path).collect();
+        if once_more == path {
+            break;
+        }
+        readings.push(once_more.clone());
+        path = once_more;
+    }
+    readings
+}
+
+fn without_parameters(path: &[u8]) -> Vec<u8> {
     let mut inside = false;
     path.iter()
         .copied()
@@ -169,6 +187,9 @@ pub fn without_parameters(path: &[u8]) -> Vec<u8> {
         })
         .collect()
 }
+
+/// Nobody decodes more often. What still has something to decode after as many times is refused.
+const MOST_DECODINGS: usize = 4;
 
 fn the_host<'a>(authority: Option<&'a str>, headers: &'a HeaderMap) -> Result<&'a str, HeadError> {
     let mut values = headers.get_all(HOST).iter();
@@ -280,33 +301,42 @@ pub fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
+/// What stands encoded in a path: nothing that could end a segment, however many times it is encoded, and no overlong UTF-8
+/// (`%c0%ae` for a dot, RFC 3629 section 10).
 fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
-    let mut previous = 0;
-    let mut at = 0;
-    while at < path.len() {
-        let encoded = path[at] == b'%';
-        let byte = if encoded { hex_pair(path, at + 1).ok_or(HeadError::Encoding)? } else { path[at] };
-        at += if encoded { 3 } else { 1 };
-        if encoded && (is_structural(byte) || byte < b' ' || byte == 0x7f) {
+    let mut path = Cow::Borrowed(path);
+    for pass in 0..MOST_DECODINGS {
+        let mut decoded = Vec::with_capacity(path.len());
+        let mut at = 0;
+        while at < path.len() {
+            let pair = if path[at] == b'%' { hex_pair(&path, at + 1) } else { None };
+            let byte = match pair {
+                Some(byte) if is_structural(byte) || byte < b' ' || byte == 0x7f => return Err(HeadError::Ambiguous),
+                Some(byte) => byte,
+                None if path[at] == b'%' && pass == 0 => return Err(HeadError::Encoding),
+                None => path[at],
+            };
+            at += if pair.is_some() { 3 } else { 1 };
+            decoded.push(byte);
+        }
+        if decoded.windows(2).any(is_overlong) {
             return Err(HeadError::Ambiguous);
         }
-        // `%252e`: an app that decodes twice would see the dot.
-        if encoded && byte == b'%' && hex_pair(path, at).is_some_and(is_structural) {
-            return Err(HeadError::Ambiguous);
+        if decoded.len() == path.len() {
+            return Ok(());
         }
-        // Overlong forms (`%c0%ae` for a dot) of lax decoders, RFC 3629 section 10.
-        let overlong = match previous {
-            0xc0 | 0xc1 => (0x80..0xc0).contains(&byte),
-            0xe0 => (0x80..0xa0).contains(&byte),
-            0xf0 => (0x80..0x90).contains(&byte),
-            _ => false,
-        };
-        if overlong {
-            return Err(HeadError::Ambiguous);
-        }
-        previous = byte;
+        path = decoded.into();
     }
-    Ok(())
+    Err(HeadError::Ambiguous)
+}
+
+fn is_overlong(pair: &[u8]) -> bool {
+    match pair[0] {
+        0xc0 | 0xc1 => (0x80..0xc0).contains(&pair[1]),
+        0xe0 => (0x80..0xa0).contains(&pair[1]),
+        0xf0 => (0x80..0x90).contains(&pair[1]),
+        _ => false,
+    }
 }
 
 fn is_structural(byte: u8) -> bool {
@@ -330,7 +360,18 @@ mod tests {
 
     #[test]
     fn ordinary_targets_are_kept_to_the_byte() {
-        for target in ["/", "/a/b/", "/a;v=1?x=/../y", "/%7Emaya/%41?q=%2e", "/tickets/ü", "/a%20b"] {
+        for target in [
+            "/",
+            "/a/b/",
+            "/a;v=1?x=/../y",
+            "/%7Emaya/%41?q=%2e",
+            "/tickets/%c3%bc",
+            "/a%20b",
+            "/a%25",
+            "/100%25-sure",
+            "/a%25zz",
+            "/%2563losed",
+        ] {
             assert_eq!(parse(target).as_deref(), Ok(target));
         }
         assert_eq!(parse("http://Portal.test:8080/a?b").as_deref(), Ok("/a?b"));
@@ -368,6 +409,11 @@ mod tests {
             "/a\u{7f}",
             "/a%0d%0ab",
             "/x/..%3b/admin",
+            "/public/%25%32%65%25%32%65/admin",
+            "/public/..%25%32%66admin",
+            "/public/%25252e%25252e/admin",
+            "/%25252525252541",
+            "/caf\u{e9}",
             "/%3b/admin",
             "/%e0%80%ae",
             "/..",
@@ -403,8 +449,13 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_cut_from_every_segment() {
-        assert_eq!(without_parameters(b"/admin;a=1/x;b"), b"/admin/x");
-        assert_eq!(without_parameters(b"/admin"), b"/admin");
+    fn paths_are_read_as_apps_may_read_them() {
+        let readings = |path: &str| -> Vec<String> {
+            other_readings(path.as_bytes()).into_iter().map(|path| String::from_utf8(path).expect("text")).collect()
+        };
+        assert_eq!(readings("/a/b"), [""; 0]);
+        assert_eq!(readings("/a;v=1/b;w"), ["/a/b"]);
+        assert_eq!(readings("/%2561"), ["/%61", "/a"]);
+        assert_eq!(readings("/a%3bx"), ["/a;x", "/a"]);
     }
 }

@@ -146,9 +146,9 @@ impl RouteTable {
         }
         let decoded = head::decoded(path);
         let found = self.lookup(host, method, &decoded);
-        if decoded.contains(&b';') {
-            // `/admin;x` is another path to some apps and `/admin` to others: refused where that would be another route.
-            let other = self.lookup(host, method, &head::without_parameters(&decoded));
+        // Refused where an app that reads it otherwise would be at another route.
+        for other in head::other_readings(&decoded) {
+            let other = self.lookup(host, method, &other);
             let same = match (&found, &other) {
                 (Ok(found), Ok(other)) => Arc::ptr_eq(found, other),
                 (found, other) => found.is_err() && other.is_err(),

@@ -36,6 +36,9 @@ impl Owners {
 
 const SOURCES: &str = "write { env = \"NAME\" } or { file = \"path\" }";
 
+/// The fewest different bytes in a secret. 32 random ones never have as few; a row of spaces or equals signs has one.
+const LEAST_DISTINCT: usize = 8;
+
 /// A secret of at least 32 bytes: `{ env | file, format }`.
 pub fn secret(section: &Section<'_>) -> Option<Secret> {
     let (env, file) = (section.text("env"), section.text("file"));
@@ -69,6 +72,13 @@ pub fn secret(section: &Section<'_>) -> Option<Secret> {
                 section.name,
                 Secret::LEAST
             ),
+        );
+        return None;
+    }
+    if bytes.iter().collect::<HashSet<_>>().len() < LEAST_DISTINCT {
+        section.problem(
+            key,
+            format!("{} is no secret, it repeats itself; make one with `vestibule secret`", section.name),
         );
         return None;
     }

@@ -72,6 +72,7 @@ fn each_mistake_is_named() {
         ),
         ("env = \"SESSION\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32; make one with `vestibule secret`"),
         ("env = \"ACME\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32"),
+        ("env = \"ACME\"", "env = \"SPACES\"", "is no secret, it repeats itself; make one with `vestibule secret`"),
         ("env = \"ACME\"", "file = \"no-such-file\"", "no-such-file cannot be read"),
         ("env = \"ACME\"", "secret = \"inline\"", "needs one source"),
         ("env = \"ACME\"", "env = \"ACME\", file = \"x\"", "needs one source"),

@@ -60,6 +60,18 @@ async fn cookies_in_crumbs_are_one_header() {
     assert_eq!(client.send(request, None).await.unwrap().code(), "credential_ambiguous");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_out_over_http_2_is_signed_out() {
+    let (_upstream, door, certificate) = door().await;
+    let session = door_session(&door, &certificate).await;
+    let mut client = certificate.h2(door.address).await;
+    let cookie = format!("__Host-vestibule={session}");
+    let with = |method: &str, path: &str| get(path).method(method).header("cookie", &cookie).body(()).unwrap();
+    assert_eq!(client.send(with("GET", "/"), None).await.unwrap().status, 200);
+    assert_eq!(client.send(with("POST", "/_auth/logout"), None).await.unwrap().status, 303);
+    assert_eq!(client.send(with("GET", "/"), None).await.unwrap().code(), "revoked");
+}
+
 async fn door_session(door: &Door, certificate: &Certificate) -> String {
     let request = Request::post("https://portal.test/_auth/exchange")
         .version(http::Version::HTTP_2)

@@ -11,7 +11,8 @@ pub fn cases() -> Vec<Case> {
     // Either is right: an answer that is well framed up to a point, or none.
     let spoiled_or_whole = || either(Spoiled, U1);
     let mut table = vec![
-        row("H 105", "length and chunks", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        // Pingora removes the length, as RFC 9112 section 6.3 has it, before anyone can see that it was there.
+        row("H 105", "length and chunks", page(), spoiled_or_whole()).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "two lengths", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello"),
         row("H 105", "a length of two", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 2, 5\r\n\r\nhello"),
         row("H 105", "a negative length", page(), Spoiled).app("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello", Then::Close),

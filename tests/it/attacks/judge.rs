@@ -278,7 +278,7 @@ fn shown(answer: &Answer) -> String {
 }
 
 /// Telling parts of the signatures and sealed cookies in what was sent.
-fn fragments(sent: &[u8]) -> BTreeSet<String> {
+pub fn fragments(sent: &[u8]) -> BTreeSet<String> {
     let is_part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let mut found = BTreeSet::new();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -295,6 +295,6 @@ fn fragments(sent: &[u8]) -> BTreeSet<String> {
     found
 }
 
-fn secrets() -> impl Iterator<Item = String> {
+pub fn secrets() -> impl Iterator<Item = String> {
     [Secrets::SESSION, Issuer::ACME.secret, Issuer::GLOBEX.secret].into_iter().map(|secret| secret[..16].to_owned())
 }

@@ -198,7 +198,7 @@ pub fn cases() -> Vec<Case> {
         ("GeT", Bad),
         ("get", Bad),
         ("G\0T", Bad),
-        ("PRI", Deny),
+        ("PRI", Bad),
         ("G=T", Bad),
         ("GET\t", Bad),
         ("GET,POST", Bad),

@@ -1,6 +1,7 @@
 //! E: where an exchange and a logout may lead, one by one.
 
 use super::{
+    browsers,
     case::{
         Case, Outcome,
         Verdict::{Answers, Deny, Returns},
@@ -137,5 +138,7 @@ pub fn cases() -> Vec<Case> {
 async fn redirects_stay_at_home() {
     let urls =
         "[tenants.acme]\nlogin_url = \"https://login.acme.example/in\"\nlogout_url = \"https://bye.acme.example/\"";
-    Stage::with(|app| config(app).replace("[tenants.acme]", urls)).await.run(&cases()).await;
+    let stage = Stage::with(|app| config(app).replace("[tenants.acme]", urls)).await;
+    stage.run(&cases()).await;
+    browsers::stay(&stage.told().locations);
 }

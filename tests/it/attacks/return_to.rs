@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
+    browsers,
     case::{
         ACME, Case, Sent,
         Verdict::{Answers, Returns},
@@ -150,4 +151,7 @@ async fn no_spelling_of_return_to_leads_away() {
     let cases = cases();
     let (first, second) = (Stage::with(reused).await, Stage::with(reused).await);
     first.share(&second, &cases).await;
+    let mut told = first.told().locations;
+    told.extend(second.told().locations);
+    browsers::stay(&told);
 }

@@ -2,20 +2,24 @@
 //! caller is still the one they are.
 
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
 use super::{
-    case::{ACME, Case, End, GLOBEX, Outcome, Verdict, fresh},
+    case::{ACME, COOKIE, Case, End, GLOBEX, Outcome, Verdict, fresh},
     judge,
     recorder::{CANARY, Forwarded, Recorder},
     wire::{Patience, Said, talk},
 };
-use crate::support::{Ask, Door, Issuer};
+use crate::support::{Answer, Ask, Door, Issuer};
 
 /// Two tenants with keys and hosts of their own, a third that wants an audience and an issuer, and a route of each kind.
 pub fn config(app: SocketAddr) -> String {
@@ -103,6 +107,14 @@ pub struct Stage {
     patience: Patience,
     canaries: [Canary; 2],
     rows: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// What the door told clients, over all rows.
+#[derive(Default)]
+pub struct Told {
+    pub locations: BTreeSet<String>,
+    pub cookies: BTreeSet<String>,
 }
 
 impl Stage {
@@ -117,7 +129,7 @@ impl Stage {
         lure.set_nonblocking(true).unwrap();
         let patience = Patience { answers: Duration::from_secs(10), more: Duration::ZERO };
         let canaries = [Canary::of(ACME, "wanda", "portal.test"), Canary::of(GLOBEX, "gil", "globex.test")];
-        Self { door, app, lure, patience, canaries, rows: AtomicU64::new(0) }
+        Self { door, app, lure, patience, canaries, rows: AtomicU64::new(0), told: Mutex::default() }
     }
 
     /// Waits a moment for answers that should not come.
@@ -150,7 +162,8 @@ impl Stage {
         assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     }
 
-    async fn wrong(&self, cases: &[Case]) -> Vec<String> {
+    /// What is wrong, row by row.
+    pub async fn wrong(&self, cases: &[Case]) -> Vec<String> {
         let mut wrong = Vec::new();
         for case in cases {
             let faults = self.case(case).await;
@@ -184,6 +197,7 @@ impl Stage {
         };
         let said = Said { before: case.before.as_deref(), bytes: &case.sent, answers: due };
         let heard = talk(self.door.address, &said, patience).await;
+        self.note(&heard.answers);
         let mut requests = self.app.take();
         if case.before.is_some() && !requests.is_empty() && before_was_forwarded(case, &requests) {
             requests.remove(0);
@@ -196,6 +210,19 @@ impl Stage {
         }
         faults.extend(self.canary(case).await);
         faults
+    }
+
+    fn note(&self, answers: &[Answer]) {
+        let mut told = self.told.lock().unwrap();
+        for answer in answers {
+            told.locations.extend(answer.headers("location").map(str::to_owned));
+            told.cookies.extend(answer.cookie(COOKIE));
+        }
+    }
+
+    /// What the door has told so far.
+    pub fn told(self) -> Told {
+        self.told.into_inner().unwrap()
     }
 
     /// Somebody else comes right after: they get their own answer, as themselves, and the app saw just that.

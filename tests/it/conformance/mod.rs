@@ -16,7 +16,6 @@
 //! | SMUG-CL-COMMA-SAME, -TRIPLE | 400 or 2xx | 400 | RFC 9110 section 8.6 leaves the choice |
 //! | SMUG-TE-… beside a length | 400 or 2xx | 400 | RFC 9112 section 6.1 leaves the choice |
 //! | bare LF anywhere | 400 or 2xx | 400 | RFC 9112 section 2.2 leaves the choice |
-//! | COMP-UNKNOWN-METHOD | 501, 405 or 400; 2xx warns | 2xx | the app knows its methods, and a route may name them |
 //!
 //! What is left out: COMP-OPTIONS-ALLOW, and what Date and Content-Type say on answers of the app's: those are the app's.
 

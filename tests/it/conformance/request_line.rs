@@ -53,7 +53,7 @@ const ROWS: &[Row] = &[
     ("COMP-METHOD-TRACE", "TRACE / HTTP/1.1\r\nHost: @\r\n\r\n", Wants::Denied(&[405, 501])),
     ("COMP-TRACE-WITH-BODY", "TRACE / HTTP/1.1\r\nHost: @\r\nContent-Length: {n}\r\n\r\nhello", REFUSED_METHOD),
     ("COMP-TRACE-SENSITIVE", "TRACE / HTTP/1.1\r\nHost: @\r\nX-Secret: secret-token-123\r\n\r\n", Wants::Denied(&[405, 501])),
-    ("COMP-UNKNOWN-METHOD", "FOOBAR / HTTP/1.1\r\nHost: @\r\n\r\n", EMPTY),
+    ("COMP-UNKNOWN-METHOD", "FOOBAR / HTTP/1.1\r\nHost: @\r\n\r\n", REFUSED_METHOD),
     ("own-method-with-a-separator", "GE(T / HTTP/1.1\r\nHost: @\r\n\r\n", BAD),
     ("own-nul-in-method", "G\0T / HTTP/1.1\r\nHost: @\r\n\r\n", BAD),
     ("own-empty-method", " / HTTP/1.1\r\nHost: @\r\n\r\n", BAD),

@@ -9,6 +9,7 @@
 //!
 //! `VESTIBULE_DIFFERENTIAL_SEED` and `VESTIBULE_DIFFERENTIAL_CASES` choose other cases, and more.
 
+mod behind;
 mod draft;
 mod framing;
 mod grammar;

@@ -34,6 +34,7 @@ impl Secrets {
             "ACME" => Issuer::ACME.secret,
             "GLOBEX" => Issuer::GLOBEX.secret,
             "OLD_ACME" => "old-acme-secret-0123456789abcdef0123",
+            "SPACES" => "                                        ",
             "SHORT" => "only-31-bytes-0123456789abcdefg",
             _ => return None,
         };
