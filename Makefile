@@ -1,12 +1,12 @@
 # Contents (make help prints it with a word on each):
 #
 #   to try it        demo  django-helpdesk
-#   to work on it    test  bench  build  setup
+#   to work on it    test  fuzz  bench  build  setup
 #   to ship it       docker
 #
 # Each target first installs what is missing: see scripts/setup.
 
-.PHONY: help demo django-helpdesk test bench build setup docker
+.PHONY: help demo django-helpdesk test fuzz bench build setup docker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ django-helpdesk: ## the example: a Django help desk behind the proxy
 
 test: setup ## everything CI checks: format, lints, dependencies, tests
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 	scripts/deny
 	@# Last, so that the totals end the output.
@@ -34,6 +35,10 @@ test: setup ## everything CI checks: format, lints, dependencies, tests
 	else \
 		set -x; cargo test --locked --no-fail-fast; \
 	fi
+
+fuzz: ## the fuzz targets, FUZZ_SECONDS (60) each: see fuzz/README.md
+	@scripts/setup fuzz
+	scripts/fuzz
 
 bench: ## the benchmarks; the numbers mean something only on a machine at rest
 	@scripts/setup build
