@@ -272,7 +272,8 @@ pub fn origin_form<'a>(target: &'a str, authority: &str) -> Result<&'a str, Head
     }
 }
 
-fn check_path(path: &str) -> Result<(), HeadError> {
+/// Refuses what apps may read as another path than we do. `path` begins with `/`.
+pub fn check_path(path: &str) -> Result<(), HeadError> {
     let mut segments = path[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
         let name = segment_name(segment);

@@ -6,7 +6,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::head::{Head, Host, elements, is_own};
+use crate::head::{Head, Host, check_path, elements, is_own};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -128,7 +128,9 @@ impl Visitor {
         // `/.//evil` parses as a path and is emitted as `//evil`: judge what is emitted.
         let emitted = own.join(path).ok()?;
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
-        (kept && !is_own(url.path()) && !is_endpoint(url.path())).then(|| path.to_owned())
+        // A page we would not show, or one that is ours behind an encoded slash, is no place to return to.
+        let is_page = check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
+        (kept && is_page).then(|| path.to_owned())
     }
 }
 
@@ -182,6 +184,8 @@ mod tests {
             "/_AUTH/exchange?token=x",
             "/a/../_auth/logout",
             "/%5fauth/logout",
+            "/_auth%2flogout",
+            "/a%00",
             "/api/portal/sso?token=1",
             "///evil.test",
             "/ /evil.test",
