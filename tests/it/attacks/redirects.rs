@@ -41,7 +41,8 @@ pub fn cases() -> Vec<Case> {
             .and(|o| to(o, "/x")),
         row("E 71", "the same with its port", link("https%3A%2F%2Fportal.test%3A443%2Fx"), Answers(303))
             .and(|o| to(o, "/x")),
-        row("E 71", "encoded bytes stay", link("%2Fa%252Fb%3Fc%3D%2520"), Answers(303)).and(|o| to(o, "/a%2Fb?c=%20")),
+        row("E 71", "encoded bytes stay", link("%2Fa%2520b%3Fc%3D%252F"), Answers(303)).and(|o| to(o, "/a%20b?c=%2F")),
+        row("E 71", "a page that would be refused", link("%2F_auth%252Flogout"), Answers(303)).and(to_root),
         row("E 71", "another port", link("https%3A%2F%2Fportal.test%3A444%2Fx"), Answers(303)).and(to_root),
         row("E 71", "another scheme", link("ftp%3A%2F%2Fportal.test%2Fx"), Answers(303)).and(to_root),
         row("E 71", "a sub-domain", link("https%3A%2F%2Fx.portal.test%2F"), Answers(303)).and(to_root),
