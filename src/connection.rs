@@ -30,17 +30,16 @@ use pingora::{
     proxy::Session as Downstream,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_rustls::server::TlsStream;
 
 use crate::{
     denial::Reason,
     framing::{Body, HeadReader},
     head::HeadError,
+    socket::Socket,
 };
 
 /// What the proxy reads in place of a request that was refused.
@@ -69,8 +68,8 @@ pub struct Limits {
 
 /// A client's connection.
 pub struct Connection {
-    io: BufWriter<Transport>,
-    socket: Arc<SocketDigest>,
+    io: BufWriter<Socket>,
+    digest: Arc<SocketDigest>,
     limits: Limits,
     phase: Phase,
     /// Received and not handed on yet.
@@ -85,14 +84,6 @@ pub struct Connection {
     news: AtomicU8,
     /// Kept as long as the connection takes one of those there may be.
     _place: Option<OwnedSemaphorePermit>,
-}
-
-/// TCP, with or without TLS.
-pub enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// Moved out, to linger.
-    Gone,
 }
 
 enum Phase {
@@ -122,24 +113,24 @@ mod news {
 impl Connection {
     /// A connection just accepted. `refusal` refuses whatever it asks.
     pub fn new(
-        transport: Transport,
+        socket: Socket,
         peer: std::net::SocketAddr,
         limits: Limits,
         place: Option<OwnedSemaphorePermit>,
         refusal: Option<Reason>,
     ) -> Self {
-        let socket = SocketDigest::from_raw_fd(transport.tcp().map_or(-1, AsRawFd::as_raw_fd));
+        let digest = SocketDigest::from_raw_fd(socket.tcp().map_or(-1, AsRawFd::as_raw_fd));
         // Asked for here, Pingora need not ask the kernel on every request.
-        let _ = socket.peer_addr.set(Some(SocketAddr::Inet(peer)));
+        let _ = digest.peer_addr.set(Some(SocketAddr::Inet(peer)));
         let deadline = Instant::now() + limits.head;
-        let phase = if transport.is_h2() {
+        let phase = if socket.is_h2() {
             Phase::Through { preface: H2_PREFACE }
         } else {
             Phase::Head(HeadReader::new(limits.max_header_bytes))
         };
         let mut connection = Self {
-            io: BufWriter::with_capacity(WRITE_BUFFER, transport),
-            socket: Arc::new(socket),
+            io: BufWriter::with_capacity(WRITE_BUFFER, socket),
+            digest: Arc::new(digest),
             limits,
             phase,
             received: Vec::new(),
@@ -403,83 +394,21 @@ impl Drop for Connection {
             && !self.has_ended
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let transport = mem::replace(self.io.get_mut(), Transport::Gone);
+            let socket = mem::replace(self.io.get_mut(), Socket::Gone);
             let place = self._place.take();
             runtime.spawn(async move {
                 // However it ends, the connection is closed next.
-                let _ = tokio::time::timeout(LINGER, linger(transport)).await;
+                let _ = tokio::time::timeout(LINGER, socket.linger()).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn linger(mut transport: Transport) -> io::Result<()> {
-    transport.shutdown().await?;
-    let mut bytes = vec![0; READ];
-    while transport.read(&mut bytes).await? > 0 {}
-    Ok(())
-}
-
-impl Transport {
-    fn tcp(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Plain(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.get_ref().0),
-            Self::Gone => None,
-        }
-    }
-
-    fn is_h2(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
-    }
-}
-
-/// Passes a call on to whichever stream there is.
-macro_rules! either {
-    ($self:expr, $otherwise:expr, |$io:ident| $call:expr) => {
-        match $self.get_mut() {
-            Self::Plain(tcp) => {
-                let $io = Pin::new(tcp);
-                $call
-            }
-            Self::Tls(tls) => {
-                let $io = Pin::new(tls.as_mut());
-                $call
-            }
-            Self::Gone => $otherwise,
-        }
-    };
-}
-
-fn gone<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, gone(), |io| io.poll_read(cx, out))
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, gone(), |io| io.poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, gone(), |io| io.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, gone(), |io| io.poll_shutdown(cx))
-    }
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Pingora prints it beside what was refused; what was received is nobody's business.
-        f.debug_struct("Connection").field("peer", &self.socket.peer_addr()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.digest.peer_addr()).finish_non_exhaustive()
     }
 }
 
@@ -519,6 +448,6 @@ impl GetProxyDigest for Connection {
 
 impl GetSocketDigest for Connection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.socket.clone())
+        Some(self.digest.clone())
     }
 }

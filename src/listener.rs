@@ -20,8 +20,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    connection::{Connection, Limits, Transport},
+    connection::{Connection, Limits},
     denial::Reason,
+    socket::Socket,
 };
 
 /// How a listener takes connections.
@@ -106,13 +107,13 @@ async fn open(
 ) -> Option<Connection> {
     // Without it a small answer may wait for the acknowledgement of the one before. A socket that cannot is gone already.
     tcp.set_nodelay(true).ok()?;
-    let transport = match manner.tls {
-        None => Transport::Plain(tcp),
+    let socket = match manner.tls {
+        None => Socket::Plain(tcp),
         Some(tls) => {
             let accepted = timeout(manner.limits.head, TlsAcceptor::from(tls).accept(tcp)).await;
             // Scanners and clients of plain HTTP fail here, all day long.
-            Transport::Tls(Box::new(accepted.ok()?.ok()?))
+            Socket::Tls(Box::new(accepted.ok()?.ok()?))
         }
     };
-    Some(Connection::new(transport, peer, manner.limits, Some(place), refusal))
+    Some(Connection::new(socket, peer, manner.limits, Some(place), refusal))
 }
