@@ -1,0 +1,143 @@
+//! What becomes of a request: the head is read, own endpoints and handoffs are answered, everything else is admitted or refused.
+
+use http::HeaderName;
+use pingora::{http::RequestHeader, proxy::Session as Downstream};
+
+use super::{Context, Door};
+use crate::{
+    body,
+    connection::Connection,
+    denial::{Reason, Refusal},
+    exchange::{Endpoint, Outcome, Request},
+    head::Head,
+    pages::FormNames,
+    reply::{Audience, Manner, Reply},
+    request_id,
+    route::Refusals,
+    stamp,
+    visitor::{Via, Visitor},
+    wire,
+};
+
+impl Door {
+    /// Reads the head, answers own endpoints and handoffs, and admits the rest: `Ok(None)` leaves a permit.
+    pub(super) async fn receive(
+        &self,
+        downstream: &mut Downstream,
+        context: &mut Context,
+    ) -> Result<Option<Reply>, Refused> {
+        if let Some(reason) = Connection::of(downstream).and_then(Connection::refused) {
+            return Err(reason.clone().into());
+        }
+        wire::check(downstream)?;
+        let head = wire::head(downstream.req_header(), downstream.is_http2())?;
+        let visitor = Visitor::read(&head, wire::peer(downstream), self.scheme, &self.trusted_proxies);
+        context.meet(&head, &visitor);
+        if let Some(endpoint) = self.names.endpoint(head.path) {
+            return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
+        }
+        let request =
+            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
+        let route = self.gate.find(&head)?;
+        match request.handoff(route).await {
+            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
+            // A report_only route shows the page all the same; who comes without a session is reported below.
+            Some(Err(refusal)) if route.refusals == Refusals::Reported => {
+                context.entry.refused(refusal, Refusals::Reported);
+            }
+            Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
+            None => {}
+        }
+        if let Some(target) = stamp::without_tokens(&context.target, route) {
+            context.target = target;
+        }
+        let permit = self.gate.admit(route, &head, visitor.client, context.now)?;
+        if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
+            && length > most
+        {
+            return Err(Reason::BodyTooLarge.into());
+        }
+        context.permit = Some(permit);
+        Ok(None)
+    }
+
+    async fn answer(
+        &self,
+        endpoint: Endpoint,
+        downstream: &mut Downstream,
+        context: &mut Context,
+        visitor: &Visitor,
+    ) -> Result<Reply, Refused> {
+        let body = body::read(downstream).await.map_err(Refused::exchange)?;
+        let head = wire::head(downstream.req_header(), downstream.is_http2())?;
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
+        let outcome = match endpoint {
+            Endpoint::Exchange => request.exchange(&body).await,
+            Endpoint::Session => request.who(),
+            Endpoint::Logout => request.log_out(&body).await,
+            Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
+        };
+        Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
+    }
+
+    fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {
+        context.entry.did(outcome);
+        let first = |names: &[String]| names.first().cloned().unwrap_or_default();
+        let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
+        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
+    }
+
+    /// Makes the answer to a refusal, and notes it.
+    pub(super) fn refuse(
+        &self,
+        Refused { refusal, manner }: Refused,
+        request: &RequestHeader,
+        context: &mut Context,
+    ) -> Reply {
+        let audience = Audience {
+            method: &request.method,
+            headers: &request.headers,
+            visitor: context.visitor.as_ref(),
+            target: &context.target,
+            manner,
+            request_id: &context.entry.request_id,
+        };
+        let reply = Reply::refusal(&refusal, &audience);
+        context.entry.refused(refusal, Refusals::Enforced);
+        reply
+    }
+}
+
+/// A refusal, and whether an exchange was refused.
+pub(super) struct Refused {
+    refusal: Refusal,
+    manner: Manner,
+}
+
+impl Refused {
+    fn exchange(refusal: Refusal) -> Self {
+        Self { refusal, manner: Manner::Exchange }
+    }
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), manner: Manner::Request }
+    }
+}
+
+impl Context {
+    fn meet(&mut self, head: &Head<'_>, visitor: &Visitor) {
+        if visitor.via == Via::TrustedProxy
+            && let Some(id) = head.single(REQUEST_ID).filter(|id| request_id::is_plausible(id))
+        {
+            self.entry.request_id = id.to_owned();
+        }
+        self.entry.client = Some(visitor.client);
+        self.entry.path = head.path.to_owned();
+        self.target = head.target().into_owned();
+        self.visitor = Some(visitor.clone());
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
