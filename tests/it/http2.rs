@@ -7,8 +7,11 @@ use crate::support::{Certificate, Door, Issuer, Upstream, config};
 const ACME: Issuer = Issuer::ACME;
 
 async fn door() -> (Upstream, Door, Certificate) {
+    door_before(Upstream::start().await).await
+}
+
+async fn door_before(upstream: Upstream) -> (Upstream, Door, Certificate) {
     let certificate = Certificate::new();
-    let upstream = Upstream::start().await;
     let door = Door::start(&format!("[listen]\n{}{}", certificate.setting(), config(&upstream))).await;
     (upstream, door, certificate)
 }
@@ -82,6 +85,19 @@ async fn door_session(door: &Door, certificate: &Certificate) -> String {
     let answer = certificate.h2(door.address).await.send(request, Some(body.as_bytes())).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.cookie("__Host-vestibule").expect("a session cookie")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_http_1_lose_what_http_2_forbids() {
+    let app = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\
+               Proxy-Connection: keep-alive\r\nX-Kept: a\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: b\r\n\r\n";
+    let (_upstream, door, certificate) = door_before(Upstream::answering(app).await).await;
+    let mut client = certificate.h2(door.address).await;
+    let answer = client.send(known("/").body(()).unwrap(), None).await.unwrap();
+    assert_eq!((answer.text().as_str(), answer.header("x-kept")), ("hello", Some("a")));
+    for name in ["connection", "keep-alive", "transfer-encoding", "proxy-connection", "upgrade"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
