@@ -272,9 +272,9 @@ pub fn origin_form<'a>(target: &'a str, authority: &str) -> Result<&'a str, Head
     }
 }
 
-/// Refuses what apps may read as another path than we do. `path` begins with `/`.
+/// Refuses what apps may read as another path than we do.
 pub fn check_path(path: &str) -> Result<(), HeadError> {
-    let mut segments = path[1..].split('/').peekable();
+    let mut segments = path.strip_prefix('/').ok_or(HeadError::Target)?.split('/').peekable();
     while let Some(segment) = segments.next() {
         let name = segment_name(segment);
         if name == "." || name == ".." {

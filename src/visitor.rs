@@ -186,6 +186,8 @@ mod tests {
             "/%5fauth/logout",
             "/_auth%2flogout",
             "/a%00",
+            "ftp:",
+            "a:b",
             "/api/portal/sso?token=1",
             "///evil.test",
             "/ /evil.test",
