@@ -274,26 +274,26 @@ pub fn origin_form<'a>(target: &'a str, authority: &str) -> Result<&'a str, Head
 
 /// Refuses what apps may read as another path than we do.
 pub fn check_path(path: &str) -> Result<(), HeadError> {
-    let mut segments = path.strip_prefix('/').ok_or(HeadError::Target)?.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        let name = segment_name(segment);
-        if name == "." || name == ".." {
-            return Err(HeadError::DotSegment);
-        }
-        if name.is_empty() && (segments.peek().is_some() || !segment.is_empty()) {
-            return Err(HeadError::EmptySegment);
-        }
-    }
+    check_segments(path.as_bytes())?;
     if path.contains('\\') {
         return Err(HeadError::Ambiguous);
     }
     if path.contains('%') { check_encoding(path.as_bytes()) } else { Ok(()) }
 }
 
-/// A segment up to its path parameters, however their `;` is spelled.
-fn segment_name(segment: &str) -> &str {
-    let ends = [";", "%3b", "%3B"].iter().filter_map(|mark| segment.find(mark));
-    &segment[..ends.min().unwrap_or(segment.len())]
+/// No segment, up to its path parameters, is empty or dots.
+fn check_segments(path: &[u8]) -> Result<(), HeadError> {
+    let mut segments = path.strip_prefix(b"/").ok_or(HeadError::Target)?.split(|b| *b == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let name = segment.split(|b| *b == b';').next().unwrap_or_default();
+        if name == b"." || name == b".." {
+            return Err(HeadError::DotSegment);
+        }
+        if name.is_empty() && (segments.peek().is_some() || !segment.is_empty()) {
+            return Err(HeadError::EmptySegment);
+        }
+    }
+    Ok(())
 }
 
 /// The elements of a comma-separated header, over all its lines; what is not text is left out.
@@ -323,6 +323,7 @@ fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
         if decoded.windows(2).any(is_overlong) {
             return Err(HeadError::Ambiguous);
         }
+        check_segments(&decoded)?;
         if decoded.len() == path.len() {
             return Ok(());
         }
@@ -336,6 +337,9 @@ fn is_overlong(pair: &[u8]) -> bool {
         0xc0 | 0xc1 => (0x80..0xc0).contains(&pair[1]),
         0xe0 => (0x80..0xa0).contains(&pair[1]),
         0xf0 => (0x80..0x90).contains(&pair[1]),
+        // Forms of five and six bytes, which UTF-8 once had (RFC 2279).
+        0xf8 => (0x80..0x88).contains(&pair[1]),
+        0xfc => (0x80..0x84).contains(&pair[1]),
         _ => false,
     }
 }
@@ -413,6 +417,9 @@ mod tests {
             "/public/%25%32%65%25%32%65/admin",
             "/public/..%25%32%66admin",
             "/public/%25252e%25252e/admin",
+            "/a/..%253b/b",
+            "/x/%253b/b",
+            "/x/%f8%80%80%80%ae",
             "/%25252525252541",
             "/caf\u{e9}",
             "/%3b/admin",

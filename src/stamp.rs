@@ -43,6 +43,14 @@ pub struct Stamp {
 const ADDRESSES: [&str; 8] =
     ["forwarded", "xrealip", "xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl", "xclientip", "xrequestid"];
 
+/// Those that are written for every request, by their folds: however else they are spelled, they would be there twice.
+const WRITTEN: [(&str, &str); 4] = [
+    ("xforwardedfor", "x-forwarded-for"),
+    ("xforwardedproto", "x-forwarded-proto"),
+    ("xforwardedhost", "x-forwarded-host"),
+    ("xrequestid", "x-request-id"),
+];
+
 /// Names by which a client could turn a method the route admits into one it does not.
 const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
 
@@ -107,9 +115,10 @@ impl Stamp {
                     return false;
                 };
                 let is_address = fold.starts_with("xforwarded") || ADDRESSES.contains(&fold);
-                // A trusted proxy spells them properly; `X_Forwarded_For` is someone else's.
-                let is_believed =
-                    via == Via::TrustedProxy && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric());
+                // A trusted proxy spells them properly; `X_Forwarded_For` and `X--Forwarded-For` are someone else's.
+                let is_believed = via == Via::TrustedProxy
+                    && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
+                    && WRITTEN.iter().all(|(written, spelled)| *written != fold || *spelled == name);
                 self.forbidden.contains(fold)
                     || (is_address && !is_believed)
                     || (self.methods_matter && OVERRIDES.contains(&fold))
@@ -241,6 +250,11 @@ fn cut(url: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
 }
 
 fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()> {
+    // What is not text is no list of protocols (RFC 6455 section 4.1), and a token in it would not be found.
+    if request.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().any(|line| line.to_str().is_err()) {
+        request.remove_header(&SEC_WEBSOCKET_PROTOCOL);
+        return Ok(());
+    }
     let protocols: Vec<&str> = elements(&request.headers, SEC_WEBSOCKET_PROTOCOL).collect();
     if !protocols.iter().any(|protocol| protocol.starts_with(SUBPROTOCOL)) {
         return Ok(());

@@ -129,8 +129,8 @@ impl Visitor {
         let emitted = own.join(path).ok()?;
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
         // A page we would not show, or one that is ours behind an encoded slash, is no place to return to.
-        let is_page = check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
-        (kept && is_page).then(|| path.to_owned())
+        let is_page = || check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
+        (kept && is_page()).then(|| path.to_owned())
     }
 }
 

@@ -229,6 +229,8 @@ async fn forwarding_headers_are_rebuilt_unless_a_trusted_proxy_sent_them() {
     ask.header("X-Forwarded-Proto", "https")
         .header("X-Forwarded-Host", "public.test")
         .header("X_Forwarded_For", "evil")
+        .header("X--Forwarded-For", "evil")
+        .header("XForwardedHost", "evil")
         .send()
         .await;
     let seen = upstream.last();
@@ -237,7 +239,7 @@ async fn forwarding_headers_are_rebuilt_unless_a_trusted_proxy_sent_them() {
         (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")),
         (Some("https"), Some("public.test"))
     );
-    assert!(seen.all("x_forwarded_for").is_empty());
+    assert!(!String::from_utf8_lossy(&seen.raw).contains("evil"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,12 @@ pub async fn cases(stage: &Stage) -> Vec<Case> {
             get(X).bearer(good()).header("Sec-WebSocket-Protocol", format!("a, bearer.{}", good())),
             U1,
         ),
+        row(
+            "F 78",
+            "a token in a subprotocol beside what is no text",
+            get(X).bearer(good()).header("Sec-WebSocket-Protocol", [b"\xffchat, bearer.", good().as_bytes()].concat()),
+            U1,
+        ),
         row("F 78", "a token where an error is", get(&format!("/a//b?token={}", good())), Bad),
         row("F 78", "a token where a page is refused", get(&format!("{X}?token={}", good())).navigating(), Deny),
         row("F 78", "a token on a public page", get("/public/x").bearer(good()), Verdict::Anonymous),
