@@ -1,12 +1,12 @@
 # Contents (make help prints it with a word on each):
 #
 #   to try it        demo  django-helpdesk
-#   to work on it    test  fuzz  bench  build  setup
+#   to work on it    test  fuzz  bench  overload  build  setup
 #   to ship it       docker
 #
 # Each target first installs what is missing: see scripts/setup.
 
-.PHONY: help demo django-helpdesk test fuzz bench build setup docker
+.PHONY: help demo django-helpdesk test fuzz bench overload build setup docker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ fuzz: ## the fuzz targets, FUZZ_SECONDS (60) each: see fuzz/README.md
 bench: ## the benchmarks; the numbers mean something only on a machine at rest
 	@scripts/setup build
 	scripts/bench-table
+
+overload: ## good requests and memory beside slow clients, floods and abuse of HTTP/2; some four minutes
+	@scripts/setup build
+	@# The very binary that `make build` makes, not one of the profile for benches.
+	cargo bench --locked --no-fail-fast --profile release --bench overload --bench timing
 
 build: ## the binary, target/release/vestibule
 	@scripts/setup build

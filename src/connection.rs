@@ -79,6 +79,8 @@ pub struct Connection {
     has_ended: bool,
     /// Whether no request has come yet: the first head is timed from the accept.
     is_new: bool,
+    /// Whether others have had their turn since the last request.
+    has_yielded: bool,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
     news: AtomicU8,
@@ -137,6 +139,7 @@ impl Connection {
             cleared: 0,
             has_ended: false,
             is_new: true,
+            has_yielded: true,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
             news: AtomicU8::new(news::NONE),
@@ -194,6 +197,12 @@ impl Connection {
             let Phase::Head(reader) = &mut self.phase else {
                 return Poll::Ready(Ok(()));
             };
+            // One request a turn: else who sends without waiting for answers is served on and on, and who waits, waits.
+            if !self.has_yielded && !self.received.is_empty() {
+                self.has_yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match reader.read(&self.received) {
                 Ok(Some(framed)) => {
                     self.received.drain(..framed.skipped);
@@ -224,6 +233,7 @@ impl Connection {
                     }
                 }
                 Poll::Pending => {
+                    self.has_yielded = true;
                     ready!(self.poll_deadline(cx));
                     if self.received.is_empty() {
                         // Nobody is waiting for an answer, and one might be taken for that to the next request.
@@ -343,6 +353,7 @@ impl AsyncRead for Connection {
                 Phase::Message { body, .. } if !body.is_done() => return this.poll_body(cx, out),
                 Phase::Message { progress: Progress::Answered, .. } => {
                     this.is_new = false;
+                    this.has_yielded = false;
                     let wait = if this.received.is_empty() { this.limits.idle } else { this.limits.head };
                     this.deadline = Instant::now() + wait;
                     this.phase = Phase::Head(HeadReader::new(this.limits.max_header_bytes));

@@ -19,7 +19,7 @@ use vestibule::{
 /// 2026-11-20T00:00:00Z.
 pub const NOW: UnixTime = UnixTime(1_795_132_800);
 
-const SECRET: &str = "acme-secret-0123456789abcdef0123456789";
+pub const SECRET: &str = "acme-secret-0123456789abcdef0123456789";
 
 /// A widget token of seven claims, `number` making it unlike any other.
 pub fn token(number: u64) -> String {

@@ -85,16 +85,20 @@ async fn all(stage: &Stage) -> Vec<Case> {
 }
 
 /// Live cases that are no row, and where the test is that holds each.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     (tokens::WEAK_KEYS, "tests/it/attacks/tokens.rs"),
+    ("A 30", "benches/timing.rs"),
     ("B 36 h2", "tests/it/http2.rs"),
     ("C 48 U3", "tests/it/differential/behind.rs"),
     ("H 95 beside", "tests/it/differential/mod.rs"),
     ("I 108", "tests/it/http2_frames.rs"),
     ("I 109", "tests/it/http2_frames.rs"),
     ("I 110", "tests/it/http2_frames.rs"),
+    ("I 112", "benches/overload/http2.rs"),
     ("J 117", "tests/it/conformance/upgrades.rs"),
     ("K 119", "tests/it/connections.rs"),
+    ("K 121", "benches/overload/idle.rs"),
+    ("K 122", "benches/overload/flood.rs"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
