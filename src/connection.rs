@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -83,7 +83,7 @@ pub struct Connection {
     has_yielded: bool,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    news: AtomicU8,
+    becomes_tunnel: AtomicBool,
     /// Kept as long as the connection takes one of those there may be.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -92,24 +92,11 @@ enum Phase {
     /// Between requests, or within a head.
     Head(HeadReader),
     /// A head has come; its body is being read, or its answer written.
-    Message { body: Body, progress: Progress },
+    Message(Body),
     /// A tunnel, or HTTP/2 after so many bytes of its preface: what passes is none of our business.
     Through { preface: usize },
     /// Nothing more is read.
     Refused(Reason),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Pending,
-    Answered,
-}
-
-/// What the proxy has to say of a request, between two reads.
-mod news {
-    pub const NONE: u8 = 0;
-    pub const ANSWERED: u8 = 1;
-    pub const TUNNEL: u8 = 2;
 }
 
 impl Connection {
@@ -142,7 +129,7 @@ impl Connection {
             has_yielded: true,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
-            news: AtomicU8::new(news::NONE),
+            becomes_tunnel: AtomicBool::new(false),
             _place: place,
         };
         if let Some(reason) = refusal {
@@ -156,6 +143,11 @@ impl Connection {
         downstream.as_downstream().stream()?.as_any().downcast_ref()
     }
 
+    /// Whether it speaks HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        self.io.get_ref().is_h2()
+    }
+
     /// Why the request that is being answered is refused, or its body was.
     pub fn refused(&self) -> Option<&Reason> {
         match &self.phase {
@@ -164,25 +156,26 @@ impl Connection {
         }
     }
 
-    /// The request has been answered: when its body has been read, the next may come.
-    pub fn answered(&self) {
-        self.news.store(news::ANSWERED, Ordering::Release);
-    }
-
     /// The connection is a tunnel from here on.
     pub fn becomes_tunnel(&self) {
-        self.news.store(news::TUNNEL, Ordering::Release);
+        self.becomes_tunnel.store(true, Ordering::Release);
     }
 
-    fn heed(&mut self) {
-        match (self.news.swap(news::NONE, Ordering::Acquire), &mut self.phase) {
-            (news::ANSWERED, Phase::Message { progress, .. }) => *progress = Progress::Answered,
-            (news::TUNNEL, Phase::Message { .. }) => {
-                self.cleared = self.received.len();
-                self.phase = Phase::Through { preface: 0 };
+    /// Waits for the next head, the one before being answered and read; `false` when none will come. The app has nothing to
+    /// hold meanwhile, which makes an idle connection small.
+    pub async fn next_request(&mut self) -> bool {
+        match &self.phase {
+            Phase::Message(body) if body.is_done() => {
+                self.is_new = false;
+                self.has_yielded = false;
+                let wait = if self.received.is_empty() { self.limits.idle } else { self.limits.head };
+                self.deadline = Instant::now() + wait;
+                self.phase = Phase::Head(HeadReader::new(self.limits.max_header_bytes));
             }
-            _ => {}
+            Phase::Message(_) | Phase::Through { .. } => return false,
+            Phase::Head(_) | Phase::Refused(_) => {}
         }
+        std::future::poll_fn(|cx| self.poll_head(cx)).await.is_ok() && self.cleared > 0
     }
 
     fn refuse(&mut self, reason: impl Into<Reason>) {
@@ -211,7 +204,7 @@ impl Connection {
                     match body.take(&self.received[framed.length..]) {
                         Ok(length) => {
                             self.cleared = framed.length + length;
-                            self.phase = Phase::Message { body, progress: Progress::Pending };
+                            self.phase = Phase::Message(body);
                         }
                         Err(e) => self.refuse(e),
                     }
@@ -286,7 +279,7 @@ impl Connection {
 
     /// Reads on within a body whose beginning was handed on.
     fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Phase::Message { body, .. } = &mut self.phase else {
+        let Phase::Message(body) = &mut self.phase else {
             return Poll::Ready(Ok(()));
         };
         let before = out.filled().len();
@@ -337,32 +330,20 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.heed();
-        loop {
-            if this.cleared > 0 {
-                this.hand_on(out);
-                return Poll::Ready(Ok(()));
-            }
-            match &mut this.phase {
-                Phase::Head(_) => {
-                    ready!(this.poll_head(cx))?;
-                    if this.has_ended && matches!(this.phase, Phase::Head(_)) {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Phase::Message { body, .. } if !body.is_done() => return this.poll_body(cx, out),
-                Phase::Message { progress: Progress::Answered, .. } => {
-                    this.is_new = false;
-                    this.has_yielded = false;
-                    let wait = if this.received.is_empty() { this.limits.idle } else { this.limits.head };
-                    this.deadline = Instant::now() + wait;
-                    this.phase = Phase::Head(HeadReader::new(this.limits.max_header_bytes));
-                }
-                Phase::Message { .. } => return this.poll_gone(cx),
-                Phase::Through { preface: 0 } => return Pin::new(this.io.get_mut()).poll_read(cx, out),
-                Phase::Through { .. } => return this.poll_preface(cx, out),
-                Phase::Refused(_) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-            }
+        if this.becomes_tunnel.swap(false, Ordering::Acquire) {
+            this.cleared = this.received.len();
+            this.phase = Phase::Through { preface: 0 };
+        }
+        if this.cleared > 0 {
+            this.hand_on(out);
+            return Poll::Ready(Ok(()));
+        }
+        match &this.phase {
+            Phase::Message(body) if body.is_done() => this.poll_gone(cx),
+            Phase::Message(_) => this.poll_body(cx, out),
+            Phase::Through { preface: 0 } => Pin::new(this.io.get_mut()).poll_read(cx, out),
+            Phase::Through { .. } => this.poll_preface(cx, out),
+            Phase::Head(_) | Phase::Refused(_) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
         }
     }
 }
@@ -398,7 +379,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let is_unread = match &self.phase {
             Phase::Refused(_) => true,
-            Phase::Message { body, .. } => !body.is_done(),
+            Phase::Message(body) => !body.is_done(),
             Phase::Head(_) | Phase::Through { .. } => false,
         };
         if (is_unread || !self.received.is_empty())
@@ -439,7 +420,7 @@ impl UniqueID for Connection {
 
 impl Ssl for Connection {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.io.get_ref().is_h2().then_some(ALPN::H2)
+        self.is_h2().then_some(ALPN::H2)
     }
 }
 

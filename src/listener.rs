@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use pingora::apps::ServerApp;
+use pingora::{
+    apps::{HttpPersistentSettings, HttpServerApp, ServerApp},
+    protocols::http::ServerSession,
+};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -42,7 +45,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Serves an app on a listener until `stopped` turns true; connections that are open then end as the app has it.
 pub fn serve<A>(app: A, listener: StdListener, manner: Manner, stopped: watch::Receiver<bool>) -> JoinHandle<()>
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: HttpServerApp + Send + Sync + 'static,
 {
     tokio::spawn(async move {
         match TcpListener::from_std(listener) {
@@ -54,7 +57,7 @@ where
 
 async fn accept<A>(app: &Arc<A>, listener: &TcpListener, manner: &Manner, mut stopped: watch::Receiver<bool>)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: HttpServerApp + Send + Sync + 'static,
 {
     let places = Arc::new(Semaphore::new(manner.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
@@ -87,15 +90,42 @@ where
         };
         let (app, manner, stopped) = (app.clone(), manner.clone(), stopped.clone());
         tokio::spawn(async move {
-            if let Some(connection) = open(tcp, peer, manner, place, refusal).await {
-                let mut next = app.process_new(Box::new(connection), &stopped).await;
-                while let Some(stream) = next {
-                    next = app.process_new(stream, &stopped).await;
-                }
+            let Some(connection) = open(tcp, peer, manner, place, refusal).await else { return };
+            if connection.is_h2() {
+                app.process_new(Box::new(connection), &stopped).await;
+            } else {
+                requests(&app, Box::new(connection), &stopped).await;
             }
         });
     }
     app.cleanup().await;
+}
+
+/// Hands one request of a connection after the other to the app, whose own loop would hold its state for idle ones too.
+async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection>, stopped: &watch::Receiver<bool>) {
+    let mut stopping = stopped.clone();
+    let mut settings = None::<HttpPersistentSettings>;
+    loop {
+        tokio::select! {
+            biased;
+            is_there = connection.next_request() => if !is_there { return },
+            // The sender is gone only when the server is.
+            _ = stopping.wait_for(|stopped| *stopped) => return,
+        }
+        let mut session = ServerSession::new_http1(connection);
+        match settings.take() {
+            Some(settings) => settings.apply_to_session(&mut session),
+            // Without a limit of Pingora's: the connection has its own.
+            None => session.set_keepalive(Some(0)),
+        }
+        let Some(reusable) = app.process_new_http(session, stopped).await else { return };
+        let (stream, kept) = reusable.consume();
+        settings = kept;
+        match stream.into_any().downcast() {
+            Ok(same) => connection = same,
+            Err(_) => return,
+        }
+    }
 }
 
 async fn open(

@@ -295,9 +295,6 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
-        if let Some(connection) = Connection::of(downstream) {
-            connection.answered();
-        }
         let status = downstream.response_written().map(|response| response.status);
         context.entry.write(status, error.map(|error| error.etype().as_str()));
     }
