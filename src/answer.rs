@@ -1,8 +1,8 @@
 //! What the browser gets of the app's answer: our cookies are ours, and nobody's answer is cached for another.
 
 use http::{
-    HeaderValue,
-    header::{CACHE_CONTROL, SET_COOKIE},
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY},
 };
 use pingora::{Result, http::ResponseHeader};
 
@@ -10,16 +10,33 @@ use crate::{
     cache::ProofKind,
     cookies,
     gate::{Caller, Gate, Permit},
+    head::elements,
     route::Policy,
     stamp::Stamp,
     time::UnixTime,
 };
 
+/// What no `Connection` can take out of an answer: they end its body, or guard what is ours.
+const KEPT: [HeaderName; 5] = [CONTENT_LENGTH, TRANSFER_ENCODING, SET_COOKIE, CACHE_CONTROL, VARY];
+
 /// Finishes the head of the app's answer to an admitted request.
 pub fn finish(response: &mut ResponseHeader, permit: &Permit, gate: &Gate, stamp: &Stamp, now: UnixTime) -> Result<()> {
-    // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
+    let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    if !is_switch {
+        // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
+        let nominated: Vec<HeaderName> =
+            elements(&response.headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
+        for name in nominated.iter().filter(|name| !KEPT.contains(name)) {
+            response.remove_header(name);
+        }
+        response.remove_header(&UPGRADE);
+    }
     for name in ["keep-alive", "proxy-connection", "proxy-authenticate"] {
         response.remove_header(name);
+    }
+    // RFC 9110 section 8.6.
+    if response.status == StatusCode::NO_CONTENT {
+        response.remove_header(&CONTENT_LENGTH);
     }
     keep_our_cookies(response, stamp)?;
     if let Some(cookie) = cookie_for(permit, gate, now) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{
-    HeaderMap,
+    HeaderMap, Version,
     header::{CONTENT_LENGTH, EXPECT},
 };
 use pingora::proxy::Session as Downstream;
@@ -23,7 +23,8 @@ pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
     if length(headers).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Reason::BodyTooLarge.into());
     }
-    let expects = headers.contains_key(EXPECT);
+    let expects = downstream.req_header().version != Version::HTTP_10
+        && headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let read = async {
         if expects {
             downstream.write_continue_response().await.map_err(|_| Reason::Request("body was not asked for"))?;
@@ -51,6 +52,13 @@ pub fn keep_usable(downstream: &mut Downstream) {
         downstream.set_close_on_response_before_downstream_finish(false);
         downstream.set_total_drain_timeout(Some(DEADLINE));
     }
+}
+
+/// Reads away what a client still sends over HTTP/2 after its answer, within a total time: when the stream is reset instead,
+/// many clients drop the answer as well.
+pub async fn drain(downstream: &mut Downstream) {
+    // Whether it ended, broke or took too long, the stream ends next.
+    let _ = tokio::time::timeout(DEADLINE, downstream.drain_request_body()).await;
 }
 
 /// The length a body is said to have.

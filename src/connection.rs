@@ -32,7 +32,7 @@ use pingora::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{
@@ -59,9 +59,9 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long things may take, and how large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// In all, from the first byte to the end of a head, and from the accept to the end of the first.
+    /// In all, from the first byte to the end of a head; of the first, from the accept, a TLS handshake included.
     pub head: Duration,
-    /// Between requests.
+    /// Between requests, and while nothing can be written.
     pub idle: Duration,
     pub max_header_bytes: usize,
 }
@@ -83,6 +83,8 @@ pub struct Connection {
     has_yielded: bool,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
+    /// Rings when nothing could be written for too long; there while nothing can.
+    stalled: Option<Pin<Box<Sleep>>>,
     becomes_tunnel: AtomicBool,
     /// Kept as long as the connection takes one of those there may be.
     _place: Option<OwnedSemaphorePermit>,
@@ -104,6 +106,7 @@ impl Connection {
     pub fn new(
         socket: Socket,
         peer: std::net::SocketAddr,
+        accepted_at: Instant,
         limits: Limits,
         place: Option<OwnedSemaphorePermit>,
         refusal: Option<Reason>,
@@ -111,7 +114,7 @@ impl Connection {
         let digest = SocketDigest::from_raw_fd(socket.tcp().map_or(-1, AsRawFd::as_raw_fd));
         // Asked for here, Pingora need not ask the kernel on every request.
         let _ = digest.peer_addr.set(Some(SocketAddr::Inet(peer)));
-        let deadline = Instant::now() + limits.head;
+        let deadline = accepted_at + limits.head;
         let phase = if socket.is_h2() {
             Phase::Through { preface: H2_PREFACE }
         } else {
@@ -129,6 +132,7 @@ impl Connection {
             has_yielded: true,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
+            stalled: None,
             becomes_tunnel: AtomicBool::new(false),
             _place: place,
         };
@@ -228,7 +232,7 @@ impl Connection {
                 Poll::Pending => {
                     self.has_yielded = true;
                     ready!(self.poll_deadline(cx));
-                    if self.received.is_empty() {
+                    if matches!(self.received[..], [] | [b'\r'] | [b'\r', b'\n']) {
                         // Nobody is waiting for an answer, and one might be taken for that to the next request.
                         self.has_ended = true;
                     } else {
@@ -252,6 +256,17 @@ impl Connection {
             }
             self.timer.as_mut().reset(self.deadline);
         }
+    }
+
+    /// A client that reads nothing must not hold a request, nor its answer, for good: Pingora times the writes of bodies alone.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.stalled = None;
+            return done;
+        }
+        let idle = self.limits.idle;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(idle)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Receives something, or learns that nothing more will come.
@@ -316,6 +331,10 @@ impl Connection {
 
     /// The message was read whole and its answer is not out: only the client's leaving is told.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever has time to look has nothing to add to what is held back: the app is slow, and the client is to see it.
+        if let Poll::Ready(Err(e)) = Pin::new(&mut *self).poll_flush(cx) {
+            return Poll::Ready(Err(e));
+        }
         while !self.has_ended {
             if self.received.len() > READ_AHEAD {
                 return Poll::Pending;
@@ -350,7 +369,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -358,7 +379,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -366,11 +389,15 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.in_time(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        let shut_down = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.in_time(cx, shut_down)
     }
 }
 

@@ -170,6 +170,8 @@ pub enum Reason {
     IdentityTooLarge,
     #[error("more connections than listen.max_connections")]
     TooManyConnections,
+    #[error("more requests at once than there may be connections")]
+    TooManyRequests,
     #[error("too many failures from this address")]
     TooManyFailures(Duration),
     #[error("upstream failed, {0}")]
@@ -202,7 +204,7 @@ impl Reason {
             Self::Origin => Denial::OriginNotAllowed,
             Self::BodyTooLarge | Self::IdentityTooLarge => Denial::PayloadTooLarge,
             Self::TooManyFailures(_) => Denial::RateLimited,
-            Self::TooManyConnections => Denial::Overloaded,
+            Self::TooManyConnections | Self::TooManyRequests => Denial::Overloaded,
             Self::UpstreamUnreachable(_) => Denial::UpstreamUnreachable,
             Self::UpstreamTimeout(_) => Denial::UpstreamTimeout,
         }
@@ -212,7 +214,7 @@ impl Reason {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailures(wait) => Some(wait.as_secs().max(1)),
-            Self::Ledger(_) | Self::TooManyConnections => Some(5),
+            Self::Ledger(_) | Self::TooManyConnections | Self::TooManyRequests => Some(5),
             _ => None,
         }
     }

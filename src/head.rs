@@ -66,6 +66,14 @@ pub enum HeadError {
     Chunks,
 }
 
+/// The most header lines of a head: Pingora parses no more.
+pub const MOST_HEADERS: usize = 256;
+
+/// What a request-target may consist of: browsers send some of what RFC 3986 has not, but none of these.
+pub fn is_target(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>')
+}
+
 /// No method that is served is longer.
 pub const LONGEST_METHOD: usize = 17;
 
@@ -102,7 +110,10 @@ impl<'a> Head<'a> {
         let authority = the_host(authority, headers)?;
         let host = Host::parse(authority).ok_or(HeadError::HostInvalid)?;
         let target = std::str::from_utf8(target).map_err(|_| HeadError::Target)?;
-        if target.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
+        if headers.len() > MOST_HEADERS {
+            return Err(HeadError::TooLarge);
+        }
+        if !target.bytes().all(is_target) || target.contains('#') {
             return Err(HeadError::Target);
         }
         let target = origin_form(target, authority)?;
@@ -158,14 +169,17 @@ pub fn decoded(path: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(path).into()
 }
 
-/// What else apps may take a decoded path for: without path parameters (`/admin;x=1` is `/admin` to servlet containers), and
-/// decoded once more than is due, and again.
+/// What else apps may take a decoded path for: without path parameters (`/admin;x=1` is `/admin` to servlet containers), up to
+/// what was an encoded `?` or `#`, decoded once more than is due, and again.
 pub fn other_readings(decoded: &[u8]) -> Vec<Vec<u8>> {
     let mut readings = Vec::new();
     let mut path = decoded.to_vec();
     for _ in 0..MOST_DECODINGS {
         if path.contains(&b';') {
             readings.push(without_parameters(&path));
+        }
+        if let Some(end) = path.iter().position(|byte| matches!(byte, b'?' | b'#')) {
+            readings.push(path[..end].to_vec());
         }
         let once_more: Vec<u8> = percent_encoding::percent_decode(&path).collect();
         if once_more == path {
@@ -465,5 +479,6 @@ mod tests {
         assert_eq!(readings("/a;v=1/b;w"), ["/a/b"]);
         assert_eq!(readings("/%2561"), ["/%61", "/a"]);
         assert_eq!(readings("/a%3bx"), ["/a;x", "/a"]);
+        assert_eq!(readings("/a?b"), ["/a"]);
     }
 }

@@ -16,9 +16,9 @@ use pingora::{
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -42,7 +42,8 @@ const REFUSED_AT_ONCE: usize = 256;
 /// How long to wait where the system has no file descriptor left: trying at once would keep a core busy.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Serves an app on a listener until `stopped` turns true; connections that are open then end as the app has it.
+/// Serves an app on a listener until `stopped` turns true, and then those connections that still have a request. The task
+/// ends with the last of them.
 pub fn serve<A>(app: A, listener: StdListener, manner: Manner, stopped: watch::Receiver<bool>) -> JoinHandle<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -62,6 +63,7 @@ where
     let places = Arc::new(Semaphore::new(manner.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
     let mut is_told = false;
+    let (open_end, mut all_closed) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -89,6 +91,7 @@ where
             },
         };
         let (app, manner, stopped) = (app.clone(), manner.clone(), stopped.clone());
+        let open_end = open_end.clone();
         tokio::spawn(async move {
             let Some(connection) = open(tcp, peer, manner, place, refusal).await else { return };
             if connection.is_h2() {
@@ -96,9 +99,13 @@ where
             } else {
                 requests(&app, Box::new(connection), &stopped).await;
             }
+            drop(open_end);
         });
     }
-    app.cleanup().await;
+    app.http_cleanup().await;
+    drop(open_end);
+    // Nothing is ever sent: it ends with the last connection.
+    all_closed.recv().await;
 }
 
 /// Hands one request of a connection after the other to the app, whose own loop would hold its state for idle ones too.
@@ -135,15 +142,20 @@ async fn open(
     place: OwnedSemaphorePermit,
     refusal: Option<Reason>,
 ) -> Option<Connection> {
+    let accepted_at = Instant::now();
     // Without it a small answer may wait for the acknowledgement of the one before. A socket that cannot is gone already.
     tcp.set_nodelay(true).ok()?;
     let socket = match manner.tls {
         None => Socket::Plain(tcp),
-        Some(tls) => {
+        Some(mut tls) => {
+            if refusal.is_some() {
+                // HTTP/1.1 is what can be refused with an answer.
+                Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
+            }
             let accepted = timeout(manner.limits.head, TlsAcceptor::from(tls).accept(tcp)).await;
             // Scanners and clients of plain HTTP fail here, all day long.
             Socket::Tls(Box::new(accepted.ok()?.ok()?))
         }
     };
-    Some(Connection::new(socket, peer, manner.limits, Some(place), refusal))
+    Some(Connection::new(socket, peer, accepted_at, manner.limits, Some(place), refusal))
 }

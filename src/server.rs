@@ -33,7 +33,7 @@ use crate::{
     ledger::{Ledger, MemoryLedger},
     limits::FailureLimit,
     listener::{Manner, serve},
-    proxy::Door,
+    proxy::{Door, InFlightLimit},
     time::Clock,
 };
 
@@ -51,6 +51,8 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     ended: watch::Sender<bool>,
     in_flight: Arc<AtomicUsize>,
+    /// Ends with the last connection.
+    serving: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -87,18 +89,20 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     }
     let (listener, address) = listener;
     let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
-    let door = Door::new(config, gate(config, ledger), clock, in_flight.clone());
+    let max_connections = affordable(config.listen.max_connections);
+    let door = Door::new(
+        config,
+        gate(config, ledger),
+        clock,
+        InFlightLimit { count: in_flight.clone(), most: max_connections },
+    );
     let mut proxy = http_proxy(&conf, door);
     proxy.server_options = Some(http_options(&config.listen));
     proxy.h2_options = Some(h2_options(&config.listen));
-    let manner = Manner {
-        tls: config.listen.tls.clone(),
-        max_connections: affordable(config.listen.max_connections),
-        ..manner(&config.listen)
-    };
-    tasks.push(serve(proxy, listener, manner, stopped));
+    let manner = Manner { tls: config.listen.tls.clone(), max_connections, ..manner(&config.listen) };
+    let serving = serve(proxy, listener, manner, stopped);
     crate::log::serving(address, config.tenants.count(), config.routes.len());
-    Ok(Running { address, admin: running_admin, stopping, ended, in_flight, tasks })
+    Ok(Running { address, admin: running_admin, stopping, ended, in_flight, serving, tasks })
 }
 
 /// What Pingora is to know of a listener: nothing but HTTP/2, which has no requests for so long.
@@ -112,8 +116,12 @@ fn http_options(listen: &Listen) -> HttpServerOptions {
 fn h2_options(listen: &Listen) -> H2Options {
     let mut options = default_h2_options();
     options.max_header_list_size(u32::try_from(listen.max_header_bytes).unwrap_or(u32::MAX));
+    // What may wait to be sent of each stream: 400 KiB unless told.
+    options.max_send_buffer_size(H2_SEND_BUFFER);
     options
 }
+
+const H2_SEND_BUFFER: usize = 64 << 10;
 
 /// The gate of a configuration.
 pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
@@ -128,19 +136,14 @@ pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
 }
 
 impl Running {
-    /// Accepts nothing more and waits for requests in flight, at most `grace`.
-    pub async fn stop(self, grace: Duration) {
+    /// Accepts nothing more and waits for requests in flight, until clients have their answers, at most `grace`.
+    pub async fn stop(mut self, grace: Duration) {
         let in_flight = || self.in_flight.load(Ordering::Relaxed);
         crate::log::stopping(in_flight());
         // Whoever listened is gone already if nobody receives this.
         let _ = self.stopping.send(true);
-        let ended = async {
-            while in_flight() > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
         // What is left at the end is said below.
-        let _ = tokio::time::timeout(grace, ended).await;
+        let _ = tokio::time::timeout(grace, &mut self.serving).await;
         crate::log::stopped(in_flight());
         let _ = self.ended.send(true);
     }
@@ -148,7 +151,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().chain([&self.serving]) {
             task.abort();
         }
     }

@@ -20,10 +20,7 @@ use http::{
 
 pub use body::Body;
 
-use crate::head::{HeadError, Host, LONGEST_METHOD, origin_form};
-
-/// The most header lines of a head: Pingora parses no more.
-const MOST_LINES: usize = 256;
+use crate::head::{HeadError, Host, LONGEST_METHOD, MOST_HEADERS, is_target, origin_form};
 
 /// How a body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,14 +151,13 @@ impl HeadReader {
         let first = memchr::memchr(b' ', text).ok_or(HeadError::Line)?;
         let last = memchr::memrchr(b' ', text).filter(|last| *last > first).ok_or(HeadError::Line)?;
         let (method, target) = (line.start..line.start + first, line.start + first + 1..line.start + last);
-        let is_target = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>');
         if method.is_empty() || method.len() > LONGEST_METHOD || !received[method.clone()].iter().copied().all(is_token)
         {
             return Err(HeadError::Line);
         }
         // Of what a URL's path cannot have, Pingora's parser takes all but this.
         let path = received[target.clone()].split(|byte| *byte == b'?').next().unwrap_or_default();
-        if target.is_empty() || !received[target.clone()].iter().all(is_target) || path.contains(&b'`') {
+        if target.is_empty() || !received[target.clone()].iter().copied().all(is_target) || path.contains(&b'`') {
             return Err(HeadError::Target);
         }
         self.is_http_1_0 = match &text[last + 1..] {
@@ -174,7 +170,7 @@ impl HeadReader {
     }
 
     fn header_line(&mut self, received: &[u8], line: Span) -> Result<(), HeadError> {
-        if self.lines > MOST_LINES {
+        if self.lines > MOST_HEADERS {
             return Err(HeadError::TooLarge);
         }
         let text = &received[line.clone()];

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     StatusCode, Version,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use ipnet::IpNet;
 use pingora::{
@@ -32,6 +32,7 @@ use crate::{
     denial::Reason,
     exchange::ExchangeNames,
     gate::{Caller, Gate, Permit},
+    head::elements,
     log::{self, Entry},
     request_id::RequestIds,
     route::Refusals,
@@ -54,7 +55,13 @@ pub struct Door {
     idle_timeout: Duration,
     clock: Clock,
     request_ids: RequestIds,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: InFlightLimit,
+}
+
+/// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
+pub struct InFlightLimit {
+    pub count: Arc<AtomicUsize>,
+    pub most: usize,
 }
 
 /// What a request carries from phase to phase.
@@ -76,7 +83,7 @@ const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
 
 impl Door {
     /// Builds the proxy of a configuration around the gate.
-    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: Arc<AtomicUsize>) -> Self {
+    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: InFlightLimit) -> Self {
         Self {
             stamp: Stamp::new(
                 &config.identity,
@@ -127,7 +134,7 @@ impl ProxyHttp for Door {
             body_bytes: 0,
             now: self.clock.now(),
             upstream: None,
-            _request: InFlight::on(&self.in_flight),
+            _request: InFlight::on(&self.in_flight.count),
         }
     }
 
@@ -139,6 +146,14 @@ impl ProxyHttp for Door {
             context.entry.method = downstream.req_header().method.to_string();
         }
         context.entry.client = Some(wire::peer(downstream));
+        // The first of several lines is all that Pingora looks at.
+        if elements(&downstream.req_header().headers, CONNECTION).any(|option| option.eq_ignore_ascii_case("close")) {
+            downstream.set_keepalive(None);
+        }
+        if downstream.req_header().version == Version::HTTP_10 {
+            // Nobody sends HTTP/1.0 a 100 or 103 (RFC 9110 section 15.2).
+            downstream.set_ignore_info_resp(true);
+        }
         // Whatever a Keep-Alive header says: the connection itself knows how long it may be idle. Guarded, or it would undo a
         // shutdown, `Connection: close` and HTTP/1.0.
         if downstream.get_keepalive().is_some() {
@@ -162,6 +177,9 @@ impl ProxyHttp for Door {
         };
         body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
+        if downstream.is_http2() {
+            body::drain(downstream).await;
+        }
         Ok(true)
     }
 
@@ -267,12 +285,16 @@ impl ProxyHttp for Door {
             _ => Reason::UpstreamUnreachable(self.failure(error, context)),
         };
         let code = reason.denial().spelling().status;
-        if downstream.response_written().is_none() {
+        // A 100 or 103 is no answer yet.
+        if answered(downstream).is_none() {
             let reply = self.refuse(reason.into(), downstream.req_header(), context);
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
             if reply.send(downstream, &context.entry.request_id).await.is_err() {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+            if downstream.is_http2() {
+                body::drain(downstream).await;
             }
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }
@@ -295,8 +317,7 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
-        let status = downstream.response_written().map(|response| response.status);
-        context.entry.write(status, error.map(|error| error.etype().as_str()));
+        context.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
     }
 
     /// Without the query, where tokens travel.
@@ -312,4 +333,10 @@ impl ProxyHttp for Door {
     fn suppress_proxy_warn_log(&self, _: &Downstream, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
+}
+
+/// The status of the answer, where its head is out.
+fn answered(downstream: &Downstream) -> Option<StatusCode> {
+    let status = downstream.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }

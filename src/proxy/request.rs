@@ -1,5 +1,7 @@
 //! What becomes of a request: the head is read, own endpoints and handoffs are answered, everything else is admitted or refused.
 
+use std::sync::atomic::Ordering;
+
 use http::HeaderName;
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
@@ -28,6 +30,9 @@ impl Door {
     ) -> Result<Option<Reply>, Refused> {
         if let Some(reason) = Connection::of(downstream).and_then(Connection::refused) {
             return Err(reason.clone().into());
+        }
+        if self.in_flight.count.load(Ordering::Relaxed) > self.in_flight.most {
+            return Err(Reason::TooManyRequests.into());
         }
         wire::check(downstream)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
