@@ -3,6 +3,7 @@
 //! `request_filter` decides and answers what is ours; `upstream_peer` needs the [`Permit`] it left; identity is stamped in
 //! `upstream_request_filter`, after Pingora has removed what `Connection` names.
 
+pub mod pause;
 mod request;
 
 use std::{
@@ -24,6 +25,8 @@ use pingora::{
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session as Downstream},
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
+
+use pause::BodyWatch;
 
 use crate::{
     answer, body,
@@ -75,7 +78,19 @@ pub struct Context {
     body_bytes: u64,
     now: UnixTime,
     upstream: Option<Picked>,
+    /// Over HTTP/2, where nobody else times the body.
+    body_watch: Option<Arc<BodyWatch>>,
+    is_logged: bool,
     _request: InFlight,
+}
+
+/// A request whose task is dropped, because it paused for too long or the process ends, is in the log all the same.
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.entry.write(None, Some("cut off"));
+        }
+    }
 }
 
 /// A tunnel may be quiet for long.
@@ -134,6 +149,8 @@ impl ProxyHttp for Door {
             body_bytes: 0,
             now: self.clock.now(),
             upstream: None,
+            body_watch: None,
+            is_logged: false,
             _request: InFlight::on(&self.in_flight.count),
         }
     }
@@ -169,6 +186,10 @@ impl ProxyHttp for Door {
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
+                }
+                context.body_watch = BodyWatch::of_request();
+                if let Some(watch) = context.body_watch.as_ref().filter(|_| !downstream.as_mut().is_body_done()) {
+                    watch.waits();
                 }
                 return Ok(false);
             }
@@ -219,12 +240,17 @@ impl ProxyHttp for Door {
         &self,
         downstream: &mut Downstream,
         body: &mut Option<Bytes>,
-        _: bool,
+        is_end: bool,
         context: &mut Context,
     ) -> Result<()> {
         // Pingora also passes the bytes of a tunnel through here.
         if downstream.was_upgraded() {
             return Ok(());
+        }
+        match &context.body_watch {
+            Some(watch) if is_end => watch.ended(),
+            Some(watch) => watch.waits(),
+            None => {}
         }
         context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
@@ -317,6 +343,7 @@ impl ProxyHttp for Door {
     }
 
     async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
+        context.is_logged = true;
         context.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
     }
 

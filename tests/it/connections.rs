@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
-use crate::support::{Certificate, Client, Door, Issuer, Upstream, config};
+use crate::support::{Ask, Certificate, Client, Door, Issuer, Upstream, config};
 
 const ACME: Issuer = Issuer::ACME;
 
@@ -184,4 +184,56 @@ async fn tls_is_spoken_where_there_is_a_certificate() {
     let mut rest = Vec::new();
     let _ = timeout(Duration::from_secs(10), plain.read_to_end(&mut rest)).await.expect("it closes");
     assert!(!rest.starts_with(b"HTTP/"), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_is_cut_whatever_it_asks() {
+    let (_upstream, door) = door_with("idle_timeout = \"300ms\"").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2 << 10).unwrap();
+    let mut client = socket.connect(door.address).await.unwrap();
+    let requests = "HEAD /closed HTTP/1.1\r\nHost: portal.test\r\n\r\n".repeat(100);
+    // Until the door takes no more, and then until it has had enough.
+    let cut = async { while client.write_all(requests.as_bytes()).await.is_ok() {} };
+    timeout(Duration::from_secs(30), cut).await.expect("it is cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_line_after_a_request_begins_no_other() {
+    let (_upstream, door) = door_with("header_timeout = \"300ms\"").await;
+    let mut client = Client::connect(door.address).await;
+    client.send(request("POST /a HTTP/1.1", "Content-Length: 5\r\n\r\nhello\r\n").as_bytes()).await;
+    assert_eq!(client.receive(false).await.expect("an answer").status, 200);
+    assert!(client.receive(false).await.is_none(), "an answer that nobody asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn close_counts_on_whichever_line_it_stands() {
+    let (_upstream, door) = door_with("").await;
+    let mut client = Client::connect(door.address).await;
+    client.send(request("GET /a HTTP/1.1", "Connection: keep-alive\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    assert_eq!(client.receive(false).await.expect("an answer").status, 200);
+    assert!(client.receive(false).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_answers_more_than_once_on_a_connection() {
+    let (_upstream, door) = door_with("admin = \"127.0.0.1:0\"").await;
+    let admin = door.admin().expect("an admin listener");
+    let mut client = Client::connect(admin).await;
+    for _ in 0..3 {
+        assert_eq!(Ask::new(admin, "GET", "/readyz", "localhost").send_over(&mut client).await.text(), "ready\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_max_connections_clients_of_http_2_are_told_over_http_1() {
+    let certificate = Certificate::new();
+    let (_upstream, door) = door_with(&format!("max_connections = 1\n{}", certificate.setting())).await;
+    let _only = certificate.h2(door.address).await;
+    let mut refused = certificate.connect(door.address, &["h2", "http/1.1"]).await;
+    assert_eq!(refused.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let mut answer = String::new();
+    timeout(Duration::from_secs(10), refused.read_to_string(&mut answer)).await.expect("it closes").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("overloaded"), "{answer}");
 }

@@ -2,7 +2,7 @@
 
 use http::Request;
 
-use crate::support::{Certificate, Door, Issuer, Upstream, config};
+use crate::support::{Certificate, Door, H2, Issuer, Upstream, config};
 
 const ACME: Issuer = Issuer::ACME;
 
@@ -101,10 +101,58 @@ async fn answers_of_http_1_lose_what_http_2_forbids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_upload_that_is_refused_is_told_why() {
+    let (_upstream, door, certificate) = door().await;
+    let mut client = certificate.h2(door.address).await;
+    let body = vec![b'x'; 300 << 10];
+    let answer = client.send(get("/").method("POST").body(()).unwrap(), Some(&body)).await.unwrap();
+    assert_eq!(answer.code(), "token_missing");
+    // The connection, and its flow control, are none the worse for it.
+    let answer = client.send(known("/").method("POST").body(()).unwrap(), Some(&body)).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_at_once_are_capped_like_connections() {
+    let certificate = Certificate::new();
+    let silent = Upstream::answering("").await;
+    let listen = format!("[listen]\nmax_connections = 2\n{}", certificate.setting());
+    let door = Door::start(&format!("{listen}{}", config(&silent))).await;
+    let mut client = waiting(&certificate, &door, 2).await;
+    while silent.seen().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.send(known("/").body(()).unwrap(), None).await.unwrap().code(), "overloaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_may_take_longer_than_a_client_may_pause() {
+    let certificate = Certificate::new();
+    let silent = Upstream::answering("").await;
+    let text = config(&silent).replace("path = \"/optional\"", "path = \"/optional\"\nresponse_timeout = \"1s\"");
+    let listen = format!("[listen]\nidle_timeout = \"200ms\"\n{}", certificate.setting());
+    let door = Door::start(&format!("{listen}{text}")).await;
+    let mut client = certificate.h2(door.address).await;
+    assert_eq!(client.send(get("/optional").body(()).unwrap(), None).await.unwrap().code(), "upstream_timeout");
+    let post = get("/optional").method("POST").body(()).unwrap();
+    assert_eq!(client.send(post, Some(b"all of it")).await.unwrap().code(), "upstream_timeout");
+}
+
+/// A connection with so many requests on their way.
+async fn waiting(certificate: &Certificate, door: &Door, count: usize) -> H2 {
+    let client = certificate.h2(door.address).await;
+    for _ in 0..count {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.send(known("/").body(()).unwrap(), None).await });
+    }
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_http_1_refuses_is_refused() {
     let (upstream, door, certificate) = door().await;
     let mut client = certificate.h2(door.address).await;
-    for path in ["/a//b", "/public/../admin", "/public/%2e%2e/x", "/a%00", "/a;/../b", "/a%5cb"] {
+    for path in ["/a\"b", "/a//b", "/public/../admin", "/public/%2e%2e/x", "/a%00", "/a;/../b", "/a%5cb"] {
         let answer = client.send(known(path).body(()).unwrap(), None).await.unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{path}");
     }

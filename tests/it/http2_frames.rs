@@ -237,6 +237,27 @@ async fn a_body_of_another_length_than_said_never_looks_complete_to_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_pauses_for_too_long_is_cut() {
+    let certificate = Certificate::new();
+    let upstream = Upstream::start().await;
+    let listen = format!("[listen]\nidle_timeout = \"400ms\"\n{}", certificate.setting());
+    let door = Door::start(&format!("{listen}{}", config(&upstream))).await;
+    let bearer = format!("Bearer {}", ACME.token("maya"));
+    let fields = request(&bearer, &[(":method", "POST"), ("content-length", "9")]);
+    for sent in [&b""[..], b"four"] {
+        let mut stream = open(&certificate, &door).await;
+        let mut bytes = frame(HEADERS, END_HEADERS, 1, &block(&fields));
+        if !sent.is_empty() {
+            bytes.extend(frame(DATA, 0, 1, sent));
+        }
+        stream.write_all(&bytes).await.unwrap();
+        let end = end(&mut stream).await;
+        assert!(matches!(end, End::Reset | End::Closed), "{end:?}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_or_idle_connection_is_closed() {
     let certificate = Certificate::new();
     let upstream = Upstream::start().await;

@@ -182,3 +182,29 @@ async fn a_server_by_name_is_reached_at_whichever_address_answers() {
     let door = Door::start(&config(&upstream).replace(&upstream.address.to_string(), &named)).await;
     assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_too_large_is_told_also_after_the_app_asked_for_it() {
+    let (mut app, door) = app("max_body = \"8B\"").await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    let head = door.post("/").bearer(ACME.token("maya")).header("Expect", "100-continue");
+    client.write_all(&head.header("Transfer-Encoding", "chunked").bytes()).await.unwrap();
+    app.until("\r\n\r\n").await;
+    app.sends.send(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+    until(&mut client, "100").await;
+    client.write_all(b"10\r\n0123456789abcdef\r\n0\r\n\r\n").await.unwrap();
+    let answer = until(&mut client, "payload_too_large").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_known_length_arrives_as_it_comes() {
+    let (mut app, door) = app("").await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    client.write_all(&door.get("/").bearer(ACME.token("maya")).bytes()).await.unwrap();
+    app.until("\r\n\r\n").await;
+    app.sends.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").await.unwrap();
+    until(&mut client, "first").await;
+    app.sends.send(b"other").await.unwrap();
+    until(&mut client, "other").await;
+}

@@ -57,7 +57,7 @@ pub struct Door {
     pub address: SocketAddr,
     pub clock: TestClock,
     /// Stops when dropped.
-    _running: Running,
+    running: Running,
     /// The Host of requests that do not say another.
     pub host: String,
 }
@@ -162,7 +162,12 @@ impl Door {
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
         let running = server::start(&config, clock_of_server).expect("a free port");
-        Self { address: running.address, clock, _running: running, host: "portal.test".into() }
+        Self { address: running.address, clock, running, host: "portal.test".into() }
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.running.admin
     }
 
     pub fn ask(&self, method: &str, target: &str) -> Ask {

@@ -16,5 +16,5 @@ pub use issuer::Issuer;
 pub use process::Process;
 pub use recorder::{Record, Recorder, SERIAL};
 pub use signers::{Signer, mint, minted_by};
-pub use tls::Certificate;
+pub use tls::{Certificate, H2};
 pub use upstream::Upstream;

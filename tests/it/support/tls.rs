@@ -62,6 +62,7 @@ impl Certificate {
 }
 
 /// A connection of HTTP/2.
+#[derive(Clone)]
 pub struct H2 {
     sender: h2::client::SendRequest<Bytes>,
 }
