@@ -14,6 +14,7 @@ use pingora::{
     protocols::http::ServerSession,
 };
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -38,6 +39,9 @@ pub struct Manner {
 
 /// Connections beyond the most there may be that are told so. Those beyond are closed without a word.
 const REFUSED_AT_ONCE: usize = 256;
+
+/// Bytes of an answer the kernel takes beyond those on their way.
+const MOST_UNSENT: u32 = 128 << 10;
 
 /// How long to wait where the system has no file descriptor left: trying at once would keep a core busy.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -145,6 +149,8 @@ async fn open(
     let accepted_at = Instant::now();
     // Without it a small answer may wait for the acknowledgement of the one before. A socket that cannot is gone already.
     tcp.set_nodelay(true).ok()?;
+    // The kernel would keep some megabytes of an answer that nobody reads.
+    SockRef::from(&tcp).set_tcp_notsent_lowat(MOST_UNSENT).ok()?;
     let socket = match manner.tls {
         None => Socket::Plain(tcp),
         Some(mut tls) => {
