@@ -1,6 +1,9 @@
 //! HTTP/2 stands under the rules of HTTP/1.
 
+use std::time::Duration;
+
 use http::Request;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{Certificate, Door, H2, Issuer, Upstream, config};
 
@@ -136,6 +139,28 @@ async fn an_app_may_take_longer_than_a_client_may_pause() {
     assert_eq!(client.send(get("/optional").body(()).unwrap(), None).await.unwrap().code(), "upstream_timeout");
     let post = get("/optional").method("POST").body(()).unwrap();
     assert_eq!(client.send(post, Some(b"all of it")).await.unwrap().code(), "upstream_timeout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_finished_before_the_door_stops() {
+    const LENGTH: usize = 2 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n{}", "x".repeat(LENGTH));
+    let (_upstream, door, certificate) = door_before(Upstream::answering(&answer).await).await;
+    let mut client = certificate.h2(door.address).await;
+    let mut body = client.begin(known("/").body(()).unwrap()).await;
+    let mut received = body.data().await.expect("a beginning").unwrap().len();
+    body.flow_control().release_capacity(received).unwrap();
+    let stopped = tokio::spawn(door.stop());
+    while let Some(chunk) = body.data().await {
+        let length = chunk.expect("it goes on").len();
+        received += length;
+        // A slow reader: what the app has sent is long with the door.
+        sleep(Duration::from_millis(5)).await;
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    assert_eq!(received, LENGTH);
+    drop((body, client));
+    timeout(Duration::from_secs(10), stopped).await.expect("it stops then").unwrap();
 }
 
 /// A connection with so many requests on their way.

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use vestibule::{
@@ -163,6 +164,11 @@ impl Door {
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
         let running = server::start(&config, clock_of_server).expect("a free port");
         Self { address: running.address, clock, running, host: "portal.test".into() }
+    }
+
+    /// Stops as on SIGTERM.
+    pub async fn stop(self) {
+        self.running.stop(Duration::from_secs(20)).await;
     }
 
     /// Where the admin listener is, if there is one.

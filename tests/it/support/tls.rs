@@ -73,6 +73,13 @@ impl H2 {
         timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time")
     }
 
+    /// Sends a request, and leaves its answer to be read as it comes.
+    pub async fn begin(&mut self, request: Request<()>) -> h2::RecvStream {
+        let mut sender = self.sender.clone().ready().await.unwrap();
+        let (response, _) = sender.send_request(request, true).unwrap();
+        timeout(PATIENCE, response).await.expect("an answer in time").unwrap().into_body()
+    }
+
     async fn exchange(&mut self, request: Request<()>, body: Option<&[u8]>) -> Result<Answer, h2::Error> {
         let mut sender = self.sender.clone().ready().await?;
         let (response, mut stream) = sender.send_request(request, body.is_none())?;
