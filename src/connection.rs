@@ -81,8 +81,8 @@ pub struct Connection {
     is_new: bool,
     /// Whether others have had their turn since the last request.
     has_yielded: bool,
-    deadline: Instant,
-    timer: Pin<Box<Sleep>>,
+    /// Rings when a head, or the next one, takes too long.
+    alarm: Alarm,
     /// Rings when nothing could be written for too long; there while nothing can.
     stalled: Option<Pin<Box<Sleep>>>,
     becomes_tunnel: AtomicBool,
@@ -99,6 +99,28 @@ enum Phase {
     Through { preface: usize },
     /// Nothing more is read.
     Refused(Reason),
+}
+
+/// A timer that is set anew when it rings too early, or would ring too late, and not for every request.
+struct Alarm {
+    at: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    /// Ready when it is time.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.timer.deadline() > self.at {
+                self.timer.as_mut().reset(self.at);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= self.at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.at);
+        }
+    }
 }
 
 impl Connection {
@@ -130,8 +152,7 @@ impl Connection {
             has_ended: false,
             is_new: true,
             has_yielded: true,
-            deadline,
-            timer: Box::pin(sleep_until(deadline)),
+            alarm: Alarm { at: deadline, timer: Box::pin(sleep_until(deadline)) },
             stalled: None,
             becomes_tunnel: AtomicBool::new(false),
             _place: place,
@@ -173,7 +194,7 @@ impl Connection {
                 self.is_new = false;
                 self.has_yielded = false;
                 let wait = if self.received.is_empty() { self.limits.idle } else { self.limits.head };
-                self.deadline = Instant::now() + wait;
+                self.alarm.at = Instant::now() + wait;
                 self.phase = Phase::Head(HeadReader::new(self.limits.max_header_bytes));
             }
             Phase::Message(_) | Phase::Through { .. } => return false,
@@ -226,12 +247,12 @@ impl Connection {
                 Poll::Ready(result) => {
                     result?;
                     if begins {
-                        self.deadline = Instant::now() + self.limits.head;
+                        self.alarm.at = Instant::now() + self.limits.head;
                     }
                 }
                 Poll::Pending => {
                     self.has_yielded = true;
-                    ready!(self.poll_deadline(cx));
+                    ready!(self.alarm.poll(cx));
                     if matches!(self.received[..], [] | [b'\r'] | [b'\r', b'\n']) {
                         // Nobody is waiting for an answer, and one might be taken for that to the next request.
                         self.has_ended = true;
@@ -241,20 +262,6 @@ impl Connection {
                     return Poll::Ready(Ok(()));
                 }
             }
-        }
-    }
-
-    /// Ready when the deadline is over. The timer is set anew only when it rings too early, not for every request.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.timer.deadline() > self.deadline {
-                self.timer.as_mut().reset(self.deadline);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if Instant::now() >= self.deadline {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(self.deadline);
         }
     }
 
@@ -319,7 +326,7 @@ impl Connection {
     fn poll_preface(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         match Pin::new(self.io.get_mut()).poll_read(cx, out) {
-            Poll::Pending => self.poll_deadline(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.alarm.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
             ready => {
                 if let Phase::Through { preface } = &mut self.phase {
                     *preface = preface.saturating_sub(out.filled().len() - before);

@@ -54,13 +54,13 @@ where
 {
     tokio::spawn(async move {
         match TcpListener::from_std(listener) {
-            Ok(listener) => accept(&Arc::new(app), &listener, &manner, stopped).await,
+            Ok(listener) => accept(&Arc::new(app), listener, &manner, stopped).await,
             Err(e) => crate::log::caution(&format!("a listener is lost: {e}")),
         }
     })
 }
 
-async fn accept<A>(app: &Arc<A>, listener: &TcpListener, manner: &Manner, mut stopped: watch::Receiver<bool>)
+async fn accept<A>(app: &Arc<A>, listener: TcpListener, manner: &Manner, mut stopped: watch::Receiver<bool>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -106,6 +106,8 @@ where
             drop(open_end);
         });
     }
+    // From here on nobody comes in, and who tries is told at once.
+    drop(listener);
     app.http_cleanup().await;
     drop(open_end);
     // Nothing is ever sent: it ends with the last connection.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::support::{Certificate, Door, H2, Issuer, Upstream, config};
 
@@ -150,7 +153,10 @@ async fn a_download_is_finished_before_the_door_stops() {
     let mut body = client.begin(known("/").body(()).unwrap()).await;
     let mut received = body.data().await.expect("a beginning").unwrap().len();
     body.flow_control().release_capacity(received).unwrap();
+    let address = door.address;
     let stopped = tokio::spawn(door.stop());
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    timeout(Duration::from_secs(10), refused).await.expect("nobody comes in any more");
     while let Some(chunk) = body.data().await {
         let length = chunk.expect("it goes on").len();
         received += length;
