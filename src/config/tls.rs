@@ -6,6 +6,7 @@ use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::ParsedCertificate,
 };
 
 use super::{keys::read_file, reader::Section};
@@ -40,6 +41,14 @@ pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
         section.problem("key", format!("{key_path} is no PEM private key; write one without a password"));
     }
     let (chain, key) = (chain?, key?);
+    for (number, certificate) in chain.iter().enumerate() {
+        if let Err(e) = ParsedCertificate::try_from(certificate) {
+            let what =
+                format!("certificate {} in {cert_path} cannot be used ({e}); name one of X.509 version 3", number + 1);
+            section.problem("cert", what);
+            return None;
+        }
+    }
     let made = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
@@ -48,10 +57,19 @@ pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             Some(Arc::new(config))
         }
-        Err(e) => {
+        Err(rustls::Error::InconsistentKeys(_)) => {
             section.problem(
                 "key",
-                format!("{cert_path} and {key_path} do not make a TLS server: {e}; name a certificate and its own key"),
+                format!("{cert_path} and {key_path} do not belong together; name a certificate and its own key"),
+            );
+            None
+        }
+        Err(_) => {
+            section.problem(
+                "key",
+                format!(
+                    "{key_path} is of a kind or size TLS does not take; use RSA of 2048 bits, ECDSA P-256 or Ed25519"
+                ),
             );
             None
         }

@@ -199,6 +199,11 @@ fn a_certificate_needs_its_own_key() {
     let mixed = format!("{}key = {key}", one.setting().split("key = ").next().unwrap());
     let told = problems(&with(mixed));
     assert!(told.len() == 1 && told[0].contains("name a certificate and its own key"), "{told:?}");
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let path = one.setting().split('"').nth(1).unwrap().to_owned();
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + broken).unwrap();
+    let told = problems(&with(one.setting()));
+    assert!(told.len() == 1 && told[0].contains("certificate 2 in"), "{told:?}");
 }
 
 #[test]
