@@ -1,4 +1,4 @@
-//! What a request says that its parsed head does not: Pingora mends some of what was sent before we see it.
+//! What Pingora knows of a request beside its head: the bytes as sent, the peer, and what the parsed head amounts to.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,11 +10,15 @@ use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use crate::head::{Head, HeadError, elements};
 
-/// Refuses an HTTP/1 head of which Pingora has made something else than was sent.
+/// Refuses an HTTP/1 head of whose target Pingora has made something else than was sent: the reader before it lets nothing
+/// through that it would mend, and this holds it to that.
 pub fn check(downstream: &Downstream) -> Result<(), HeadError> {
+    if downstream.is_http2() {
+        return Ok(());
+    }
     let sent = downstream.to_h1_raw();
     let is_mended = target_on_the_wire(&sent) != Some(downstream.req_header().raw_path());
-    if !downstream.is_http2() && is_mended { Err(HeadError::Target) } else { Ok(()) }
+    if is_mended { Err(HeadError::Target) } else { Ok(()) }
 }
 
 /// A WebSocket handshake, whole (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
