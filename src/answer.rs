@@ -37,6 +37,7 @@ pub fn finish(response: &mut ResponseHeader, permit: &Permit, gate: &Gate, stamp
     // RFC 9110 section 8.6.
     if response.status == StatusCode::NO_CONTENT {
         response.remove_header(&CONTENT_LENGTH);
+        response.remove_header(&TRANSFER_ENCODING);
     }
     keep_our_cookies(response, stamp)?;
     if let Some(cookie) = cookie_for(permit, gate, now) {

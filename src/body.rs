@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{
-    HeaderMap, Version,
-    header::{CONTENT_LENGTH, EXPECT},
-};
+use http::{HeaderMap, Version, header::EXPECT};
 use pingora::proxy::Session as Downstream;
 
 use crate::{
     denial::{Reason, Refusal},
     exchange::MAX_BODY,
+    framing::Framing,
 };
 
-/// How long a body may take in all.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may take in all, and how long one that nobody wants is read away: closing at once would reset the connection,
+/// answer included.
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A body of at most [`MAX_BODY`] bytes, within a total time.
 pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
@@ -63,5 +62,8 @@ pub async fn drain(downstream: &mut Downstream) {
 
 /// The length a body is said to have.
 pub fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    match Framing::of(headers) {
+        Ok(Framing::Length(length)) => Some(length),
+        Ok(Framing::Chunked) | Err(_) => None,
+    }
 }

@@ -36,6 +36,7 @@ use tokio::{
 };
 
 use crate::{
+    body,
     denial::Reason,
     framing::{Body, HeadReader},
     head::HeadError,
@@ -53,9 +54,6 @@ const READ: usize = 8 << 10;
 const H2_PREFACE: usize = 24;
 /// What is read ahead, of pipelined requests, to notice that the client is gone.
 const READ_AHEAD: usize = 16 << 10;
-/// How long the rest of a request is read away after its refusal: closing at once would reset the connection, answer included.
-const LINGER: Duration = Duration::from_secs(10);
-
 /// How long things may take, and how large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -87,7 +85,7 @@ pub struct Connection {
     stalled: Option<Pin<Box<Sleep>>>,
     becomes_tunnel: AtomicBool,
     /// Kept as long as the connection takes one of those there may be.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 enum Phase {
@@ -155,7 +153,7 @@ impl Connection {
             alarm: Alarm { at: deadline, timer: Box::pin(sleep_until(deadline)) },
             stalled: None,
             becomes_tunnel: AtomicBool::new(false),
-            _place: place,
+            place,
         };
         if let Some(reason) = refusal {
             connection.refuse(reason);
@@ -190,7 +188,7 @@ impl Connection {
     /// hold meanwhile, which makes an idle connection small.
     pub async fn next_request(&mut self) -> bool {
         match &self.phase {
-            Phase::Message(body) if body.is_done() => {
+            Phase::Message(body) if body.is_done() && self.cleared == 0 => {
                 self.is_new = false;
                 self.has_yielded = false;
                 let wait = if self.received.is_empty() { self.limits.idle } else { self.limits.head };
@@ -421,10 +419,10 @@ impl Drop for Connection {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let socket = mem::replace(self.io.get_mut(), Socket::Gone);
-            let place = self._place.take();
+            let place = self.place.take();
             runtime.spawn(async move {
                 // However it ends, the connection is closed next.
-                let _ = tokio::time::timeout(LINGER, socket.linger()).await;
+                let _ = tokio::time::timeout(body::DEADLINE, socket.linger()).await;
                 drop(place);
             });
         }

@@ -155,7 +155,7 @@ pub fn is_own(path: &str) -> bool {
         }
         passes += 1;
         // Nobody encodes five times: refuse to be kept busy, and treat it as ours, which is never proxied.
-        if passes > 4 {
+        if passes > MOST_DECODINGS {
             return true;
         }
         first = decoded.into();

@@ -4,13 +4,14 @@
 //! of its own.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
     time::Duration,
 };
 
 use pingora::{
-    apps::{HttpPersistentSettings, HttpServerApp, ServerApp},
+    apps::{HttpServerApp, ServerApp},
     protocols::http::ServerSession,
 };
 use rustls::ServerConfig;
@@ -46,8 +47,8 @@ const MOST_UNSENT: u32 = 128 << 10;
 /// How long to wait where the system has no file descriptor left: trying at once would keep a core busy.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Serves an app on a listener until `stopped` turns true, and then those connections that still have a request. The task
-/// ends with the last of them.
+/// Serves an app on a listener until `stopped` turns true, and then those connections that still have a request, or over HTTP/2
+/// have not said goodbye. The task ends with the last of them.
 pub fn serve<A>(app: A, listener: StdListener, manner: Manner, stopped: watch::Receiver<bool>) -> JoinHandle<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -76,6 +77,8 @@ where
         };
         let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
+            // One that was gone before it was taken says nothing of the others.
+            Err(e) if !is_shortage(&e) => continue,
             Err(e) => {
                 // Once, and not for each of perhaps thousands.
                 if !is_told {
@@ -97,7 +100,12 @@ where
         let (app, manner, stopped) = (app.clone(), manner.clone(), stopped.clone());
         let open_end = open_end.clone();
         tokio::spawn(async move {
-            let Some(connection) = open(tcp, peer, manner, place, refusal).await else { return };
+            let mut stopping = stopped.clone();
+            let opened = tokio::select! {
+                opened = open(tcp, peer, manner, place, refusal) => opened,
+                _ = stopping.wait_for(|stopped| *stopped) => None,
+            };
+            let Some(connection) = opened else { return };
             if connection.is_h2() {
                 app.process_new(Box::new(connection), &stopped).await;
             } else {
@@ -114,10 +122,16 @@ where
     all_closed.recv().await;
 }
 
+/// Whether descriptors or memory ran out.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&errno))
+}
+
 /// Hands one request of a connection after the other to the app, whose own loop would hold its state for idle ones too.
 async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection>, stopped: &watch::Receiver<bool>) {
     let mut stopping = stopped.clone();
-    let mut settings = None::<HttpPersistentSettings>;
     loop {
         tokio::select! {
             biased;
@@ -126,15 +140,10 @@ async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection
             _ = stopping.wait_for(|stopped| *stopped) => return,
         }
         let mut session = ServerSession::new_http1(connection);
-        match settings.take() {
-            Some(settings) => settings.apply_to_session(&mut session),
-            // Without a limit of Pingora's: the connection has its own.
-            None => session.set_keepalive(Some(0)),
-        }
+        // Without a limit of Pingora's: the connection has its own.
+        session.set_keepalive(Some(0));
         let Some(reusable) = app.process_new_http(session, stopped).await else { return };
-        let (stream, kept) = reusable.consume();
-        settings = kept;
-        match stream.into_any().downcast() {
+        match reusable.consume().0.into_any().downcast() {
             Ok(same) => connection = same,
             Err(_) => return,
         }
@@ -152,7 +161,8 @@ async fn open(
     // Without it a small answer may wait for the acknowledgement of the one before. A socket that cannot is gone already.
     tcp.set_nodelay(true).ok()?;
     // The kernel would keep some megabytes of an answer that nobody reads.
-    SockRef::from(&tcp).set_tcp_notsent_lowat(MOST_UNSENT).ok()?;
+    // Where it cannot be told, it does.
+    let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(MOST_UNSENT);
     let socket = match manner.tls {
         None => Socket::Plain(tcp),
         Some(mut tls) => {

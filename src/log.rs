@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Who complains of what clients send, so that anyone could fill the log; what matters of it is in our own lines.
-const ABOUT_CLIENTS: [&str; 3] = ["h2", "pingora_core::apps", "pingora_proxy"];
+const ABOUT_CLIENTS: [&str; 4] = ["h2", "pingora_core::apps", "pingora_core::protocols", "pingora_proxy"];
 
 /// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
 ///

@@ -33,7 +33,7 @@ use crate::{
     ledger::{Ledger, MemoryLedger},
     limits::FailureLimit,
     listener::{Manner, serve},
-    proxy::{Door, InFlightLimit, pause::Watched},
+    proxy::{Door, InFlightLimit},
     time::Clock,
 };
 
@@ -100,8 +100,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     proxy.server_options = Some(http_options(&config.listen));
     proxy.h2_options = Some(h2_options(&config.listen));
     let manner = Manner { tls: config.listen.tls.clone(), max_connections, ..manner(&config.listen) };
-    let watched = Watched { proxy: Arc::new(proxy), idle_timeout: config.listen.idle_timeout };
-    let serving = serve(watched, listener, manner, stopped);
+    let serving = serve(proxy, listener, manner, stopped);
     crate::log::serving(address, config.tenants.count(), config.routes.len());
     Ok(Running { address, admin: running_admin, stopping, ended, in_flight, serving, tasks })
 }

@@ -3,7 +3,6 @@
 //! `request_filter` decides and answers what is ours; `upstream_peer` needs the [`Permit`] it left; identity is stamped in
 //! `upstream_request_filter`, after Pingora has removed what `Connection` names.
 
-pub mod pause;
 mod request;
 
 use std::{
@@ -25,8 +24,6 @@ use pingora::{
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session as Downstream},
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
-
-use pause::BodyWatch;
 
 use crate::{
     answer, body,
@@ -78,13 +75,12 @@ pub struct Context {
     body_bytes: u64,
     now: UnixTime,
     upstream: Option<Picked>,
-    /// Over HTTP/2, where nobody else times the body.
-    body_watch: Option<Arc<BodyWatch>>,
     is_logged: bool,
-    _request: InFlight,
+    /// While it may take a connection to the app: what we answer ourselves is not counted.
+    in_flight: Option<InFlight>,
 }
 
-/// A request whose task is dropped, because it paused for too long or the process ends, is in the log all the same.
+/// A request whose task is dropped, because its connection or the process ended, is in the log all the same.
 impl Drop for Context {
     fn drop(&mut self) {
         if !self.is_logged {
@@ -127,6 +123,12 @@ impl Door {
         }
     }
 
+    /// How long the app may take, to answer and between bytes.
+    fn response_timeout(&self, context: &Context) -> Result<Duration> {
+        let of_route = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
+        Ok(of_route.unwrap_or(self.pool(context)?.config.response_timeout))
+    }
+
     fn pool(&self, context: &Context) -> Result<&Pool> {
         let permit = context.permit.as_ref();
         permit
@@ -149,9 +151,8 @@ impl ProxyHttp for Door {
             body_bytes: 0,
             now: self.clock.now(),
             upstream: None,
-            body_watch: None,
             is_logged: false,
-            _request: InFlight::on(&self.in_flight.count),
+            in_flight: Some(InFlight::on(&self.in_flight.count)),
         }
     }
 
@@ -176,7 +177,8 @@ impl ProxyHttp for Door {
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(0));
         }
-        // A client that sends nothing of its body, or reads nothing, must not hold a request for good.
+        // A client that sends nothing of its body, or reads nothing, must not hold a request for good. Over HTTP/2 Pingora times
+        // no reads: there it is the wait for the app that ends.
         downstream.set_read_timeout(Some(self.idle_timeout));
         downstream.set_write_timeout(Some(self.idle_timeout));
         let reply = match self.receive(downstream, context).await {
@@ -187,15 +189,12 @@ impl ProxyHttp for Door {
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
                 }
-                context.body_watch = BodyWatch::of_request();
-                if let Some(watch) = context.body_watch.as_ref().filter(|_| !downstream.as_mut().is_body_done()) {
-                    watch.waits();
-                }
                 return Ok(false);
             }
             Ok(Some(reply)) => reply,
             Err(refused) => self.refuse(refused, downstream.req_header(), context),
         };
+        context.in_flight = None;
         body::keep_usable(downstream);
         reply.send(downstream, &context.entry.request_id).await?;
         if downstream.is_http2() {
@@ -206,9 +205,8 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
-        let route_timeout = context.permit.as_ref().and_then(|permit| permit.route().response_timeout);
         let is_tunnel = wire::is_websocket(downstream.req_header());
-        let timeout = if is_tunnel { TUNNEL_IDLE } else { route_timeout.unwrap_or(pool.config.response_timeout) };
+        let timeout = if is_tunnel { TUNNEL_IDLE } else { self.response_timeout(context)? };
         let picked = pool.pick(&mut context.unreached, timeout).await;
         context.entry.upstream = Some(pool.name.clone());
         let (mut peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
@@ -233,6 +231,8 @@ impl ProxyHttp for Door {
             stamp::host(request, host)?;
         }
         context.entry.upstream_times.0 = Some(Instant::now());
+        // Pingora passes a body through again when it tries again.
+        context.body_bytes = 0;
         Ok(())
     }
 
@@ -240,17 +240,12 @@ impl ProxyHttp for Door {
         &self,
         downstream: &mut Downstream,
         body: &mut Option<Bytes>,
-        is_end: bool,
+        _: bool,
         context: &mut Context,
     ) -> Result<()> {
         // Pingora also passes the bytes of a tunnel through here.
         if downstream.was_upgraded() {
             return Ok(());
-        }
-        match &context.body_watch {
-            Some(watch) if is_end => watch.ended(),
-            Some(watch) => watch.waits(),
-            None => {}
         }
         context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
@@ -339,6 +334,23 @@ impl ProxyHttp for Door {
         }
         let more = self.pool(context).is_ok_and(|pool| pool.has_more(context.unreached));
         error.set_retry(more);
+        error
+    }
+
+    /// An idle connection to the app may be dead: what changes nothing is tried on another, what may have been done is not.
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        downstream: &mut Downstream,
+        mut error: Box<Error>,
+        _: &mut Context,
+        was_reused: bool,
+    ) -> Box<Error> {
+        if downstream.req_header().method.is_safe() && !downstream.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(was_reused);
+        } else {
+            error.set_retry(false);
+        }
         error
     }
 
