@@ -52,6 +52,8 @@ const WRITE_BUFFER: usize = 2 << 10;
 const READ: usize = 8 << 10;
 /// RFC 9113 section 3.4.
 const H2_PREFACE: usize = 24;
+/// Requests served in a turn to who does not wait for answers.
+const AT_ONCE: u8 = 8;
 /// What is read ahead, of pipelined requests, to notice that the client is gone.
 const READ_AHEAD: usize = 16 << 10;
 /// How long things may take, and how large a head may be.
@@ -77,8 +79,10 @@ pub struct Connection {
     has_ended: bool,
     /// Whether no request has come yet: the first head is timed from the accept.
     is_new: bool,
-    /// Whether others have had their turn since the last request.
-    has_yielded: bool,
+    /// Requests that were there already when the one before was answered, since others had their turn.
+    unwaited: u8,
+    /// Whether part of an answer was held back when the proxy last had nothing to add.
+    holds_back: bool,
     /// Rings when a head, or the next one, takes too long.
     alarm: Alarm,
     /// Rings when nothing could be written for too long; there while nothing can.
@@ -149,7 +153,8 @@ impl Connection {
             cleared: 0,
             has_ended: false,
             is_new: true,
-            has_yielded: true,
+            unwaited: 0,
+            holds_back: false,
             alarm: Alarm { at: deadline, timer: Box::pin(sleep_until(deadline)) },
             stalled: None,
             becomes_tunnel: AtomicBool::new(false),
@@ -190,7 +195,7 @@ impl Connection {
         match &self.phase {
             Phase::Message(body) if body.is_done() && self.cleared == 0 => {
                 self.is_new = false;
-                self.has_yielded = false;
+                self.unwaited += 1;
                 let wait = if self.received.is_empty() { self.limits.idle } else { self.limits.head };
                 self.alarm.at = Instant::now() + wait;
                 self.phase = Phase::Head(HeadReader::new(self.limits.max_header_bytes));
@@ -213,9 +218,9 @@ impl Connection {
             let Phase::Head(reader) = &mut self.phase else {
                 return Poll::Ready(Ok(()));
             };
-            // One request a turn: else who sends without waiting for answers is served on and on, and who waits, waits.
-            if !self.has_yielded && !self.received.is_empty() {
-                self.has_yielded = true;
+            // So many a turn: else who sends without waiting for answers is served on and on, and who waits, waits.
+            if self.unwaited >= AT_ONCE && !self.received.is_empty() {
+                self.unwaited = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -249,7 +254,7 @@ impl Connection {
                     }
                 }
                 Poll::Pending => {
-                    self.has_yielded = true;
+                    self.unwaited = 0;
                     ready!(self.alarm.poll(cx));
                     if matches!(self.received[..], [] | [b'\r'] | [b'\r', b'\n']) {
                         // Nobody is waiting for an answer, and one might be taken for that to the next request.
@@ -336,9 +341,16 @@ impl Connection {
 
     /// The message was read whole and its answer is not out: only the client's leaving is told.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whoever has time to look has nothing to add to what is held back: the app is slow, and the client is to see it.
-        if let Poll::Ready(Err(e)) = Pin::new(&mut *self).poll_flush(cx) {
-            return Poll::Ready(Err(e));
+        // Whoever has time to look twice has nothing to add to what is held back: the app is slow, and the client is to see it.
+        // Once is no sign: the head of an answer comes a moment before its body.
+        if self.io.buffer().is_empty() {
+            self.holds_back = false;
+        } else if !self.holds_back {
+            self.holds_back = true;
+            cx.waker().wake_by_ref();
+        } else if let Poll::Ready(flushed) = Pin::new(&mut *self).poll_flush(cx) {
+            self.holds_back = false;
+            flushed?;
         }
         while !self.has_ended {
             if self.received.len() > READ_AHEAD {
