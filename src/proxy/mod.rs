@@ -34,6 +34,7 @@ use crate::{
     gate::{Caller, Gate, Permit},
     head::elements,
     log::{self, Entry},
+    reply::Reply,
     request_id::RequestIds,
     route::Refusals,
     stamp::{self, Stamp},
@@ -194,12 +195,8 @@ impl ProxyHttp for Door {
             Ok(Some(reply)) => reply,
             Err(refused) => self.refuse(refused, downstream.req_header(), context),
         };
-        context.in_flight = None;
         body::keep_usable(downstream);
-        reply.send(downstream, &context.entry.request_id).await?;
-        if downstream.is_http2() {
-            body::drain(downstream).await;
-        }
+        tell(reply, downstream, context).await?;
         Ok(true)
     }
 
@@ -311,11 +308,8 @@ impl ProxyHttp for Door {
             let reply = self.refuse(reason.into(), downstream.req_header(), context);
             downstream.set_keepalive(None);
             // The client may be gone as well; the line in the log says what happened.
-            if reply.send(downstream, &context.entry.request_id).await.is_err() {
+            if tell(reply, downstream, context).await.is_err() {
                 return FailToProxy { error_code: 0, can_reuse_downstream: false };
-            }
-            if downstream.is_http2() {
-                body::drain(downstream).await;
             }
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }
@@ -372,6 +366,16 @@ impl ProxyHttp for Door {
     fn suppress_proxy_warn_log(&self, _: &Downstream, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
+}
+
+/// Sends an answer of ours. Nothing goes to the app from here on, so nobody's place is taken.
+async fn tell(reply: Reply, downstream: &mut Downstream, context: &mut Context) -> Result<()> {
+    context.in_flight = None;
+    reply.send(downstream, &context.entry.request_id).await?;
+    if downstream.is_http2() {
+        body::drain(downstream).await;
+    }
+    Ok(())
 }
 
 /// The status of the answer, where its head is out.
