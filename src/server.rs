@@ -27,10 +27,10 @@ use tokio::{
 use crate::{
     admin::Admin,
     cache::VerifiedCache,
-    config::{Config, LedgerChoice, Listen, MAX_CONNECTIONS},
+    config::{Config, Listen, MAX_CONNECTIONS},
     connection::Limits,
     gate::Gate,
-    ledger::{Ledger, MemoryLedger},
+    ledger::{self, Ledger, StoreSettings},
     limits::FailureLimit,
     listener::{Manner, serve},
     proxy::{Door, InFlightLimit},
@@ -42,6 +42,8 @@ use crate::{
 pub enum StartError {
     #[error("{address} cannot be listened on: {error}; stop what listens there, or change listen.{key}")]
     Bind { key: &'static str, address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
 }
 
 /// A server that listens. Dropping it stops at once; [`Running::stop`] lets requests in flight end.
@@ -60,20 +62,18 @@ pub struct Running {
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts serving on the current runtime; both listeners are bound when this returns.
-pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
+pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
     // Bound here and not by Pingora, which tries for half a minute and then panics in a task of its own.
     let listener = bind("address", config.listen.address)?;
     let admin_listener = config.listen.admin.map(|address| bind("admin", address)).transpose()?;
     let (stopping, stopped) = watch::channel(false);
     let in_flight = Arc::new(AtomicUsize::new(0));
-    let ledger = Arc::new(match config.ledger {
-        LedgerChoice::Memory { most } => {
-            crate::log::caution(
-                "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",
-            );
-            Ledger::Memory(MemoryLedger::new(most))
-        }
-    });
+    let ledger = Arc::new(Ledger::open(&config.ledger, clock.now()).await?);
+    if config.ledger.store == StoreSettings::Memory {
+        crate::log::caution(
+            "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",
+        );
+    }
     let mut tasks = vec![sweep(ledger.clone(), clock.clone(), stopped.clone())];
     let mut running_admin = None;
     // The admin listener outlives the drain, so that `/readyz` can tell of it.

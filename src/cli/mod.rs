@@ -153,7 +153,7 @@ fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
     in_runtime(threads, async {
         let grace = config.listen.shutdown_grace;
         let mut signals = StopSignals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
-        let running = server::start(&config, Clock::system()).map_err(|e| e.to_string())?;
+        let running = server::start(&config, Clock::system()).await.map_err(|e| e.to_string())?;
         signals.wait().await;
         running.stop(grace).await;
         Ok(ExitCode::SUCCESS)

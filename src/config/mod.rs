@@ -2,6 +2,7 @@
 
 mod identity;
 mod keys;
+mod ledger;
 mod reader;
 mod routes;
 mod server;
@@ -21,7 +22,7 @@ use crate::{
 
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
-pub use server::{Balance, LedgerChoice, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
+pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 
 use reader::{Reader, Section};
 
@@ -35,7 +36,7 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Arc<Route>>,
     pub failures: Option<FailureRule>,
-    pub ledger: LedgerChoice,
+    pub ledger: crate::ledger::Settings,
     pub log: LogFormat,
 }
 
@@ -118,7 +119,7 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
         upstreams,
         routes,
         failures: server::failures(&root),
-        ledger: server::ledger(&root),
+        ledger: ledger::ledger(&root),
         log: server::log(&root),
         tenants,
     })

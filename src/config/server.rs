@@ -1,4 +1,4 @@
-//! `[listen]`, `[ledger]`, `[upstreams]`, `[limits]` and `[log]`.
+//! `[listen]`, `[upstreams]`, `[limits]` and `[log]`.
 
 use std::{
     fmt,
@@ -37,13 +37,6 @@ pub struct Listen {
 
 /// Unless the operator asks for another number.
 pub const MAX_CONNECTIONS: usize = 20_000;
-
-/// `[ledger]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerChoice {
-    /// Forgets on restart; holds so many entries.
-    Memory { most: usize },
-}
 
 /// `[upstreams.…]`: an app.
 #[derive(Clone, Debug)]
@@ -139,20 +132,6 @@ pub fn listen(root: &Section<'_>) -> Listen {
     listen
 }
 
-pub fn ledger(root: &Section<'_>) -> LedgerChoice {
-    let mut most = 1_000_000;
-    if let Some(section) = root.section("ledger") {
-        for key in ["path", "redis", "max_staleness"] {
-            section.not_yet(key);
-        }
-        if section.flag("memory") != Some(true) {
-            section.problem("memory", "the ledger in memory is the only one yet; write memory = true");
-        }
-        most = section.whole("max_entries", 1).map_or(most, to_usize);
-    }
-    LedgerChoice::Memory { most }
-}
-
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
     let section = root.section("limits")?;
     let failures = section.section("failures")?;
@@ -238,6 +217,6 @@ fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
     }
 }
 
-fn to_usize(number: u64) -> usize {
+pub fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -26,7 +26,7 @@ use crate::{
     gate::Gate,
     head::Head,
     identity::Identity,
-    ledger::{Spend, TokenId},
+    ledger::{Extent, Revocation, Spend, Token, TokenId},
     query,
     route::Route,
     session::{Session, SessionError},
@@ -194,7 +194,8 @@ impl Request<'_> {
             }
             let opened = self.gate.sessions.open(std::str::from_utf8(pair.value).unwrap_or_default());
             let Ok(session) = opened else { continue };
-            let ended_there = self.gate.ledger.revoke(session.id, session.expires_at, self.now).await;
+            let revocation = Revocation::of_session(&session, Extent::Ended);
+            let ended_there = self.gate.ledger.revoke(revocation, self.now).await;
             // Not signed out everywhere, and said so; out of this browser all the same.
             ended_there.map_err(|e| Refusal { dead_cookie: Some(rules.clone()), ..e.into() })?;
             tenant = candidates.find(&session.identity.tenant).or(tenant);
@@ -235,7 +236,7 @@ impl Request<'_> {
             Style::Data => Answer::Data,
             Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
         };
-        let session = Session::start(identity.clone(), tenant.sessions.lifetime, self.now);
+        let session = Session::start(identity.clone(), proof.issued_at(), tenant.sessions.lifetime, self.now);
         // Sealed before the token is spent: an identity too large for a cookie must not cost it.
         let set_cookie =
             self.sealed(&session, tenant).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
@@ -249,7 +250,11 @@ impl Request<'_> {
         }
         // Whoever was signed in before has left this browser.
         for other in &others {
-            self.gate.ledger.revoke(other.id, other.expires_at, self.now).await?;
+            self.gate.ledger.revoke(Revocation::of_session(other, Extent::Replaced), self.now).await?;
+        }
+        // The same user, who has lost a role: nobody goes on with it under the old cookie.
+        if let Some(old) = same.as_ref().and_then(|same| has_lost_a_role(same, &session.identity)) {
+            self.gate.ledger.revoke(Revocation::of_session(old, Extent::Replaced), self.now).await?;
         }
         let replaced = cookies.iter().filter(|sealed| sealed.cookie != tenant.sessions.cookie.name);
         let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
@@ -289,12 +294,12 @@ impl Request<'_> {
     }
 
     async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
-        let until = match &proof.kind {
-            ProofKind::Token(claims) => claims.valid.1.plus(std::time::Duration::from_secs(1)),
-            ProofKind::Session(_) => return Err(SessionError::Sealed.into()),
+        let ProofKind::Token(claims) = &proof.kind else {
+            return Err(SessionError::Sealed.into());
         };
-        let token = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
-        Ok(self.gate.ledger.spend(token, until, self.now).await?)
+        let id = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
+        let token = Token { id, issued_at: claims.issued_at, expires_at: claims.expires_at };
+        Ok(self.gate.ledger.spend(&token, self.now).await?)
     }
 
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
@@ -346,6 +351,15 @@ fn who(proof: &Proof) -> Who {
         ProofKind::Session(session) => session.ends_at(proof.tenant.sessions.lifetime),
     };
     Who { identity: proof.identity().clone(), expires_at }
+}
+
+fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {
+    match &old.kind {
+        ProofKind::Session(session) => {
+            session.identity.roles.iter().any(|role| !new.roles.contains(role)).then_some(session)
+        }
+        ProofKind::Token(_) => None,
+    }
 }
 
 fn is_same(one: &Identity, other: &Identity) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
+    ledger::Extent,
     session::SessionError,
     tenant::{Candidates, Tenant},
     time::UnixTime,
@@ -47,7 +48,7 @@ impl Gate {
             && let ProofKind::Token(claims) = &proof.kind
             && (claims.valid.0..=claims.valid.1).contains(&now)
         {
-            return Ok(proof);
+            return self.unrevoked(proof);
         }
         if let Some(wait) = self.failures.wait(client, now) {
             return Err(Reason::TooManyFailures(wait).into());
@@ -57,7 +58,7 @@ impl Gate {
             Ok(proof) => {
                 let proof = Arc::new(proof);
                 self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
-                Ok(proof)
+                self.unrevoked(proof)
             }
             Err(refusal) => {
                 if refusal.reason.is_forgery() {
@@ -77,7 +78,7 @@ impl Gate {
             return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
         };
         match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
-            Ok(claims) => Ok(Proof { tenant: tenant.clone(), kind: ProofKind::Token(claims) }),
+            Ok(claims) => Ok(Proof::of_token(tenant.clone(), claims)),
             Err(error) => {
                 let reason = match self.tenants.all().claimed(&jwt) {
                     Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {
@@ -105,7 +106,7 @@ impl Gate {
                 let tenant = candidates
                     .find(&session.identity.tenant)
                     .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
-                Arc::new(Proof { tenant: tenant.clone(), kind: ProofKind::Session(session) })
+                Arc::new(Proof::of_session(tenant.clone(), session))
             }
         };
         let ProofKind::Session(session) = &proof.kind else {
@@ -116,12 +117,24 @@ impl Gate {
             return Err(dead(SessionError::Tenant.into(), candidates.sole()));
         }
         session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
-        if self.ledger.covers(&session.id) {
-            return Err(dead(Reason::Revoked, Some(&proof.tenant)));
+        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+            Ok(None) => {}
+            // The browser holds another by now; to clear it would sign out who has just signed in.
+            Ok(Some(Extent::Replaced)) => return Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
+            Ok(Some(Extent::Ended | Extent::IssuedUpTo(_))) => return Err(dead(Reason::Revoked, Some(&proof.tenant))),
+            Err(e) => return Err(Refusal::from(e).of(&proof.tenant)),
         }
         if is_new {
             self.cache.insert(Kind::Session, candidates.set, sealed.value, proof.clone());
         }
         Ok(proof)
+    }
+
+    fn unrevoked(&self, proof: Arc<Proof>) -> Result<Arc<Proof>, Refusal> {
+        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+            Ok(None) => Ok(proof),
+            Ok(Some(_)) => Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
+            Err(e) => Err(Refusal::from(e).of(&proof.tenant)),
+        }
     }
 }

@@ -1,19 +1,68 @@
-//! What must be remembered: which tokens were exchanged, and which sessions were ended.
+//! What must be remembered: which tokens were exchanged, and what was revoked.
 //!
-//! Entries live as long as what they cover. Looking up a revocation reads this process's memory alone; spending a token may
-//! wait for a store that others share, hence `async`.
+//! Entries live as long as what they cover. Whether something is revoked is answered from this process's memory alone
+//! ([`Revocations`]), whatever the store; spending a token and revoking wait for the store, hence `async`.
+//!
+//! | store | survives | shared by |
+//! | --- | --- | --- |
+//! | memory | nothing | nobody |
+//! | embedded | a crash | nobody |
+//! | Redis | as Redis is told to | every instance |
 
 mod memory;
+mod revocations;
+
+use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{identity::TenantId, session::SessionId, time::UnixTime};
+use crate::{identity::TenantId, time::UnixTime};
 
-pub use memory::MemoryLedger;
+use memory::Spent;
+pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
 
-/// The store behind the interface.
-pub enum Ledger {
-    Memory(MemoryLedger),
+/// `[ledger]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub store: StoreSettings,
+    /// The most revocations of this instance's own, and in memory as many spent tokens.
+    pub most: usize,
+    /// How long the last known revocations count when the store cannot be asked.
+    pub max_staleness: Duration,
+}
+
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    Memory,
+}
+
+/// What is remembered, and where.
+pub struct Ledger {
+    revocations: Revocations,
+    store: Store,
+}
+
+enum Store {
+    Memory(Spent),
+}
+
+/// A token as far as spending goes.
+#[derive(Clone, Copy)]
+pub struct Token {
+    pub id: TokenId,
+    pub issued_at: UnixTime,
+    pub expires_at: UnixTime,
+}
+
+impl Token {
+    /// The most leeway there is, and the second in which it ends. Whatever a tenant's is now, it may be another after a reload.
+    const AFTERLIFE: Duration = Duration::from_secs(61);
+
+    /// When no configuration can let it pass any more.
+    fn until(&self) -> UnixTime {
+        self.expires_at.plus(Self::AFTERLIFE)
+    }
 }
 
 /// Names a token: SHA-256 over its tenant and signing input.
@@ -42,38 +91,85 @@ pub enum Spend {
 }
 
 /// The ledger cannot say; the caller refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LedgerError {
     #[error("ledger is full")]
     Full,
+    #[error("ledger cannot be written: {0}")]
+    Unavailable(String),
+    #[error("revocations are not known since the ledger was lost")]
+    Stale,
+}
+
+/// The ledger cannot be opened at start.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
+/// How the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All is well.
+    Sound,
+    /// Revocations are known, but nothing can be written: exchanges and sign-outs are refused.
+    Unwritable(String),
+    /// The store cannot be asked; what was last known counts for a while.
+    Lost(String),
+    /// It was lost for too long, or never reached: sessions and tokens are refused.
+    Stale(String),
 }
 
 impl Ledger {
-    /// Spends a token, remembered until it would expire anyway. Of any number of callers one gets [`Spend::First`].
-    pub async fn spend(&self, token: TokenId, until: UnixTime, now: UnixTime) -> Result<Spend, LedgerError> {
-        match self {
-            Self::Memory(ledger) => ledger.spend(token, until, now),
+    /// Opens the ledger of a configuration, all revocations loaded.
+    pub async fn open(settings: &Settings, _now: UnixTime) -> Result<Self, OpenError> {
+        let store = match &settings.store {
+            StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+        };
+        Ok(Self { revocations: Revocations::new(settings.most), store })
+    }
+
+    /// One in memory, which needs no opening.
+    pub fn in_memory(most: usize) -> Self {
+        Self { revocations: Revocations::new(most), store: Store::Memory(Spent::new(most)) }
+    }
+
+    /// Spends a token. Of any number of callers, on any instance that shares the store, one gets [`Spend::First`].
+    pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
+        match &self.store {
+            Store::Memory(spent) => spent.spend(token, now),
         }
     }
 
-    /// Ends a session, remembered until it would end anyway.
-    pub async fn revoke(&self, session: SessionId, until: UnixTime, now: UnixTime) -> Result<(), LedgerError> {
-        match self {
-            Self::Memory(ledger) => ledger.revoke(session, until, now),
+    /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
+    pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
+        self.revocations.insert(revocation, now)?;
+        match &self.store {
+            Store::Memory(_) => Ok(()),
         }
     }
 
-    /// Whether a session was ended.
-    pub fn covers(&self, session: &SessionId) -> bool {
-        match self {
-            Self::Memory(ledger) => ledger.covers(session),
-        }
+    /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
+    pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
+        Ok(self.revocations.find(subjects, issued_at))
     }
 
     /// Forgets what has expired.
     pub fn sweep(&self, now: UnixTime) {
-        match self {
-            Self::Memory(ledger) => ledger.sweep(now),
+        self.revocations.sweep(now);
+        match &self.store {
+            Store::Memory(spent) => spent.sweep(now),
         }
+    }
+
+    /// How it is.
+    pub fn standing(&self) -> Standing {
+        match &self.store {
+            Store::Memory(_) => Standing::Sound,
+        }
+    }
+
+    /// How many revocations count at present.
+    pub fn revocations(&self) -> usize {
+        self.revocations.count()
     }
 }

@@ -162,7 +162,7 @@ impl Door {
         let clock = TestClock(Arc::new(AtomicI64::new(NOW.0)));
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
-        let running = server::start(&config, clock_of_server).expect("a free port");
+        let running = server::start(&config, clock_of_server).await.expect("a free port");
         Self { address: running.address, clock, running, host: "portal.test".into() }
     }
 
