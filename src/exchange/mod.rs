@@ -25,14 +25,14 @@ use crate::{
     denial::{Reason, Refusal},
     gate::Gate,
     head::Head,
-    identity::Identity,
-    ledger::{Extent, Revocation, Spend, Token, TokenId},
+    identity::{Identity, TenantId},
+    ledger::{Extent, Revocation, Spend, Subject, Token, TokenId},
     query,
     route::Route,
     session::{Session, SessionError},
     tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
-    token::Parts,
+    token::{Parts, Whom},
     visitor::Visitor,
 };
 use carrier::{Presented, Style, accepts_json, body_fields, has_json_body};
@@ -54,6 +54,7 @@ pub enum Endpoint {
     Exchange,
     Session,
     Logout,
+    Revoke,
     /// Under `/_auth/`, and nothing there.
     Nothing,
 }
@@ -65,6 +66,7 @@ impl ExchangeNames {
             "/_auth/exchange" => Some(Endpoint::Exchange),
             "/_auth/session" => Some(Endpoint::Session),
             "/_auth/logout" => Some(Endpoint::Logout),
+            "/_auth/revoke" => Some(Endpoint::Revoke),
             path if self.paths.iter().any(|own| own == path) => Some(Endpoint::Exchange),
             path => crate::head::is_own(path).then_some(Endpoint::Nothing),
         }
@@ -90,6 +92,8 @@ pub enum Outcome {
     Known(Who),
     /// Signed out.
     SignedOut { who: Option<Who>, set_cookies: Vec<String>, answer: Answer },
+    /// A tenant ended what it had issued.
+    Revoked { tenant: TenantId, whom: Whom },
     /// Nothing was asked for, nothing was spent.
     Nothing,
 }
@@ -98,6 +102,8 @@ pub enum Outcome {
 pub struct Who {
     pub identity: Identity,
     pub expires_at: UnixTime,
+    /// The handle of the session.
+    pub session: Option<Subject>,
 }
 
 /// How an answer is given.
@@ -199,7 +205,7 @@ impl Request<'_> {
             // Not signed out everywhere, and said so; out of this browser all the same.
             ended_there.map_err(|e| Refusal { dead_cookie: Some(rules.clone()), ..e.into() })?;
             tenant = candidates.find(&session.identity.tenant).or(tenant);
-            ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
+            ended = Some(started(&session));
         }
         // A POST without a body is a button's as likely as a script's: only one that speaks JSON gets data.
         let speaks_json =
@@ -212,6 +218,29 @@ impl Request<'_> {
             Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
         };
         Ok(Outcome::SignedOut { who: ended, set_cookies: cleared.into_iter().map(cookies::clear).collect(), answer })
+    }
+
+    /// `/_auth/revoke`: the tenant, by a token that says so, ends what was issued up to now.
+    pub async fn revoke(&self) -> Result<Outcome, Refusal> {
+        if *self.head.method != Method::POST {
+            return Err(Reason::EndpointMethod("POST").into());
+        }
+        let candidates = self.gate.candidates(None, self.head)?;
+        let Some(Credential::Token(text)) = Credential::presented(self.head, None, candidates)? else {
+            return Err(Reason::NothingPresented.into());
+        };
+        let (tenant, order) = self.gate.verify_order(&text, candidates, self.visitor.client, self.now)?;
+        let id = TokenId::of(&tenant.id, Parts::decode(&text)?.signing_input());
+        let token = Token { id, issued_at: order.issued_at, expires_at: order.expires_at };
+        // Sent again by whoever saw it, it would end what was issued since.
+        let spent = self.gate.ledger.spend(&token, self.now).await;
+        if spent == Ok(Spend::Again) {
+            return Err(Refusal::from(Reason::Spent).of(&tenant));
+        }
+        // Where it cannot be noted as spent it holds here all the same, and the caller is told that it may not elsewhere.
+        self.gate.ledger.revoke(Revocation::of_people(&tenant, &order.whom, self.now), self.now).await?;
+        spent?;
+        Ok(Outcome::Revoked { tenant: tenant.id.clone(), whom: order.whom.clone() })
     }
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
@@ -258,8 +287,11 @@ impl Request<'_> {
         }
         let replaced = cookies.iter().filter(|sealed| sealed.cookie != tenant.sessions.cookie.name);
         let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
-        let who = Who { identity: session.identity, expires_at: session.expires_at };
-        Ok(Outcome::SignedIn { who, set_cookies: std::iter::once(set_cookie).chain(cleared).collect(), answer })
+        Ok(Outcome::SignedIn {
+            who: started(&session),
+            set_cookies: std::iter::once(set_cookie).chain(cleared).collect(),
+            answer,
+        })
     }
 
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
@@ -346,11 +378,22 @@ impl Request<'_> {
 }
 
 fn who(proof: &Proof) -> Who {
-    let expires_at = match &proof.kind {
-        ProofKind::Token(claims) => claims.expires_at,
-        ProofKind::Session(session) => session.ends_at(proof.tenant.sessions.lifetime),
-    };
-    Who { identity: proof.identity().clone(), expires_at }
+    match &proof.kind {
+        ProofKind::Token(claims) => {
+            Who { identity: claims.identity.clone(), expires_at: claims.expires_at, session: None }
+        }
+        ProofKind::Session(session) => {
+            Who { expires_at: session.ends_at(proof.tenant.sessions.lifetime), ..started(session) }
+        }
+    }
+}
+
+fn started(session: &Session) -> Who {
+    Who {
+        identity: session.identity.clone(),
+        expires_at: session.expires_at,
+        session: Some(Subject::session(&session.id)),
+    }
 }
 
 fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {

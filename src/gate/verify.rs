@@ -7,12 +7,15 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
+    identity::{TenantId, Verified},
     ledger::Extent,
     session::SessionError,
     tenant::{Candidates, Tenant},
     time::UnixTime,
-    token::{self, Parts},
+    token::{self, Jwt, Order, Parts, TokenError, TokenRules},
 };
+
+type Verify<T> = fn(&Jwt<'_>, &TenantId, &TokenRules, UnixTime) -> Result<Verified<T>, TokenError>;
 
 impl Gate {
     /// Who presents this credential to one of the candidates, at `now`.
@@ -53,23 +56,42 @@ impl Gate {
         if let Some(wait) = self.failures.wait(client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        let verified = self.verify_token(text, candidates, now);
-        match verified {
-            Ok(proof) => {
-                let proof = Arc::new(proof);
-                self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
-                self.unrevoked(proof)
-            }
-            Err(refusal) => {
-                if refusal.reason.is_forgery() {
-                    self.failures.failed(client, now);
-                }
-                Err(refusal)
-            }
-        }
+        let (tenant, claims) = self.counted(client, now, self.signed(text, candidates, now, token::verify))?;
+        let proof = Arc::new(Proof::of_token(tenant, claims));
+        self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
+        self.unrevoked(proof)
     }
 
-    fn verify_token(&self, text: &str, candidates: &Candidates, now: UnixTime) -> Result<Proof, Refusal> {
+    /// Which of the candidates orders a revocation, and of what.
+    pub fn verify_order(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<(Arc<Tenant>, Verified<Order>), Refusal> {
+        if let Some(wait) = self.failures.wait(client, now) {
+            return Err(Reason::TooManyFailures(wait).into());
+        }
+        self.counted(client, now, self.signed(text, candidates, now, token::verify_order))
+    }
+
+    /// Counts a token that nobody signed.
+    fn counted<T>(&self, client: IpAddr, now: UnixTime, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+        if verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery()) {
+            self.failures.failed(client, now);
+        }
+        verified
+    }
+
+    /// A token signed by one of the candidates, as `verify` has it.
+    fn signed<T>(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        now: UnixTime,
+        verify: Verify<T>,
+    ) -> Result<(Arc<Tenant>, Verified<T>), Refusal> {
         let parts = Parts::decode(text)?;
         let jwt = parts.read()?;
         let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
@@ -77,8 +99,8 @@ impl Gate {
             let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
             return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
         };
-        match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
-            Ok(claims) => Ok(Proof::of_token(tenant.clone(), claims)),
+        match verify(&jwt, &tenant.id, &tenant.tokens, now) {
+            Ok(verified) => Ok((tenant.clone(), verified)),
             Err(error) => {
                 let reason = match self.tenants.all().claimed(&jwt) {
                     Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {

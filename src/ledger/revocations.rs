@@ -1,26 +1,37 @@
 //! Revocations as the hot path sees them: in this process's memory, whatever the store behind.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dashmap::{DashMap, mapref::entry::Entry};
 
 use super::LedgerError;
 use crate::{
     identity::{Identity, TenantId},
     session::{Session, SessionId},
+    tenant::Tenant,
     time::UnixTime,
+    token::Whom,
 };
 
-/// Whom a revocation concerns: a session, a user or a whole tenant, as 16 bytes. Of users and tenants it is the beginning of a
-/// SHA-256, so that no store learns who they are.
+/// Whom a revocation concerns: a session, a user or a whole tenant, as the first 16 bytes of a SHA-256, so that no store learns
+/// who they are. That of a session, in base64url, is its handle: it stands in the log, and `vestibule revoke --session` takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subject(pub(super) [u8; 16]);
 
 impl Subject {
-    /// One session.
+    /// One session. A digest as well: what the log and the stores hold is not what is sealed into the cookie.
     pub fn session(id: &SessionId) -> Self {
-        Self(id.0)
+        Self::digest(&[b"session", &id.0])
+    }
+
+    /// A session by the handle in the log.
+    pub fn of_handle(handle: &str) -> Option<Self> {
+        Some(Self(URL_SAFE_NO_PAD.decode(handle).ok()?.try_into().ok()?))
     }
 
     /// All sessions and tokens of a user.
@@ -42,6 +53,12 @@ impl Subject {
         let mut id = [0; 16];
         id.copy_from_slice(&digest.finish().as_ref()[..16]);
         Self(id)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
     }
 }
 
@@ -110,6 +127,20 @@ pub struct Revocation {
 impl Revocation {
     /// How many bytes one is, wherever it is kept.
     pub(super) const BYTES: usize = 32;
+
+    /// Ends all that was issued to somebody up to a time.
+    pub fn of_people(tenant: &Tenant, whom: &Whom, at: UnixTime) -> Self {
+        let subject = match whom {
+            Whom::User(user) => Subject::user(&tenant.id, user),
+            Whom::Everyone => Subject::tenant(&tenant.id),
+        };
+        Self { subject, extent: Extent::IssuedUpTo(at), until: tenant.outlived(at) }
+    }
+
+    /// Ends one session that began up to a time, by its handle.
+    pub fn of_handle(tenant: &Tenant, handle: Subject, at: UnixTime) -> Self {
+        Self { subject: handle, extent: Extent::Ended, until: tenant.outlived(at) }
+    }
 
     /// Ends one session.
     pub fn of_session(session: &Session, extent: Extent) -> Self {
