@@ -15,7 +15,7 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`socket`], [`connection`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
+//! | 7 | [`request_id`], [`socket`], [`connection`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`listener`], [`server`], [`demo`], [`cli`] | sockets, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
@@ -43,6 +43,7 @@ pub mod ledger;
 pub mod limits;
 pub mod listener;
 pub mod log;
+pub mod metrics;
 pub mod pages;
 pub mod proxy;
 pub mod query;

@@ -33,6 +33,7 @@ use crate::{
     ledger::{self, Ledger, StoreSettings},
     limits::FailureLimit,
     listener::{Manner, serve},
+    metrics::Metrics,
     proxy::{Door, InFlightLimit},
     time::Clock,
 };
@@ -80,12 +81,15 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
     let (ended, until_end) = watch::channel(false);
     if let Some((listener, address)) = admin_listener {
         running_admin = Some(address);
-        tasks.push(serve(
-            HttpServer::new_app(Admin::new(stopped.clone())),
-            listener,
-            manner(&config.listen),
-            until_end,
-        ));
+        let admin = Admin {
+            stopping: stopped.clone(),
+            ledger: ledger.clone(),
+            tenants: config.tenants.clone(),
+            metrics: Metrics::new(ledger.clone()),
+            token: config.listen.admin_token.clone(),
+            clock: clock.clone(),
+        };
+        tasks.push(serve(HttpServer::new_app(admin), listener, manner(&config.listen), until_end));
     }
     let (listener, address) = listener;
     let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
@@ -229,8 +233,16 @@ const OWN_DESCRIPTORS: usize = 256;
 
 fn sweep(ledger: Arc<Ledger>, clock: Clock, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut is_told = false;
         while tokio::time::timeout(SWEEP, stopped.changed()).await.is_err() {
-            ledger.sweep(clock.now());
+            ledger.sweep(clock.settled());
+            let set_back = clock.set_back();
+            if set_back > 60 && !is_told {
+                crate::log::caution(&format!(
+                    "the system's clock was set back by {set_back} s; sessions and tokens go by the time that has passed since the start, restart to go by the clock"
+                ));
+            }
+            is_told = set_back > 60;
         }
     })
 }

@@ -15,14 +15,15 @@ use super::{
     reader::{Placed, Section},
     tls::tls,
 };
-use crate::limits::FailureRule;
+use crate::{limits::FailureRule, secret::Secret};
 
 /// `[listen]`.
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub address: SocketAddr,
-    /// Health endpoints; loopback only.
+    /// Health, metrics, revocations.
     pub admin: Option<SocketAddr>,
+    pub admin_token: Option<Secret>,
     /// 0: one per core.
     pub threads: usize,
     pub tls: Option<Arc<ServerConfig>>,
@@ -91,6 +92,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
     let mut listen = Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
+        admin_token: None,
         threads: 0,
         tls: None,
         header_timeout: Duration::from_secs(10),
@@ -106,13 +108,13 @@ pub fn listen(root: &Section<'_>) -> Listen {
     let address = |text: &str| text.parse::<SocketAddr>().ok();
     listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
     listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
-    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+    listen.admin_token = section.section("admin_token").as_ref().and_then(admin_token);
+    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) && !section.has("admin_token") {
         section.problem(
             "admin",
-            "an admin listener on any address but loopback is not yet supported; write \"127.0.0.1:9901\"",
+            "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
         );
     }
-    section.not_yet("admin_token");
     listen.tls = tls(&section);
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
@@ -130,6 +132,16 @@ pub fn listen(root: &Section<'_>) -> Listen {
     }
     listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
     listen
+}
+
+/// A secret that a header can carry.
+fn admin_token(section: &Section<'_>) -> Option<Secret> {
+    let secret = super::keys::secret(section)?;
+    if !secret.expose().iter().all(u8::is_ascii_graphic) {
+        let what = "listen.admin_token is sent in a header; make one with `vestibule secret`";
+        section.reader.report(section.at, what);
+    }
+    Some(secret)
 }
 
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {

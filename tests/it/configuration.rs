@@ -68,7 +68,7 @@ fn each_mistake_is_named() {
         (
             "\"127.0.0.1:8080\"",
             "\"127.0.0.1:8080\"\nadmin = \"0.0.0.0:9901\"",
-            "any address but loopback is not yet supported",
+            "add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
         ),
         ("env = \"SESSION\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32; make one with `vestibule secret`"),
         ("env = \"ACME\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32"),

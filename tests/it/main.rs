@@ -25,6 +25,7 @@ mod headers;
 mod http2;
 mod http2_frames;
 mod leaks;
+mod revocation;
 mod streams;
 mod structure;
 mod tokens;

@@ -35,6 +35,7 @@ impl Secrets {
             "ACME" => Issuer::ACME.secret,
             "GLOBEX" => Issuer::GLOBEX.secret,
             "OLD_ACME" => "old-acme-secret-0123456789abcdef0123",
+            "ADMIN" => "admin-token-0123456789abcdef0123456789",
             "SPACES" => "                                        ",
             "SHORT" => "only-31-bytes-0123456789abcdefg",
             _ => return None,
