@@ -99,6 +99,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
         gate(config, ledger),
         clock,
         InFlightLimit { count: in_flight.clone(), most: max_connections },
+        Arc::default(),
     );
     let mut proxy = http_proxy(&conf, door);
     proxy.server_options = Some(http_options(&config.listen));

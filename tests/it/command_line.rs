@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Process, Secrets};
+use crate::support::{Ask, PATIENCE, Process, Secrets, free_port, until};
 
 fn vestibule(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
@@ -164,16 +164,12 @@ fn explain_names_the_failed_check_and_its_remedy() {
 #[test]
 fn every_command_has_an_example_and_wrong_usage_exits_2() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["run", "check", "init", "secret", "token", "explain", "health", "demo"] {
+    for command in ["run", "check", "init", "secret", "token", "explain", "revoke", "health", "demo"] {
         let help = text(&output(folder.path(), &[command, "--help"], "").stdout);
-        assert!(help.contains("Example:") && help.contains(&format!("vestibule {command}")), "{help}");
+        assert!(help.contains("Example") && help.contains(&format!("vestibule {command}")), "{help}");
     }
     assert_eq!(output(folder.path(), &["serve"], "").status.code(), Some(2));
     assert_eq!(output(folder.path(), &["run", "--confg", "x"], "").status.code(), Some(2));
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn serve(folder: &Path, port: u16) -> Process {
@@ -280,4 +276,59 @@ fn the_demo_prints_one_url_that_answers() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     assert_eq!(demo.terminate(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes no file");
+}
+
+#[tokio::test]
+async fn an_operator_revokes_from_the_command_line() {
+    let (port, admin) = (free_port(), free_port());
+    let folder = configured(port, admin, "");
+    let at = |name: &str| folder.path().join(name);
+    let nobody = output(folder.path(), &["revoke", "--tenant", "ten_acme", "--user", "maya"], "");
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("does not answer"), "{}", text(&nobody.stderr));
+    let mut command = vestibule(folder.path(), &["run"]);
+    command.stderr(fs::File::create(at("log")).unwrap());
+    let address = ([127, 0, 0, 1], port).into();
+    let _served = Process::start(&mut command).until_listening(address);
+
+    let sign_in = async |user: &str| {
+        let token = text(&output(folder.path(), &["token", "--tenant", "ten_acme", "--user", user], "").stdout);
+        let answer = Ask::new(address, "POST", "/_auth/exchange", "localhost").bearer(token.trim()).send().await;
+        answer.cookie("__Host-vestibule").expect("a session")
+    };
+    let known = async |cookie: &str| {
+        let ask = Ask::new(address, "GET", "/_auth/session", "localhost").cookie("__Host-vestibule", cookie);
+        ask.send().await.status
+    };
+    let (phone, desk, noah) = (sign_in("maya").await, sign_in("maya").await, sign_in("noah").await);
+    let revoke = |args: &[&str]| {
+        let done = output(folder.path(), &[&["revoke", "--tenant", "ten_acme"], args].concat(), "");
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+    };
+    // The log is written by a thread of its own.
+    let mut handle = String::new();
+    until(PATIENCE, async || {
+        let log = fs::read_to_string(at("log")).unwrap();
+        let line = log.lines().find(|line| line.contains("exchanged") && line.contains("user=\"maya\""));
+        let found = line.and_then(|line| line.split("session=").nth(1)).map(|rest| rest.split(' ').next().unwrap());
+        found.unwrap_or_default().clone_into(&mut handle);
+        !handle.is_empty()
+    })
+    .await;
+    assert_eq!(revoke(&["--session", &handle]), (Some(0), "revoked\n".into()));
+    assert_eq!((known(&phone).await, known(&desk).await, known(&noah).await), (401, 200, 200));
+    assert_eq!(revoke(&["--user", "maya"]), (Some(0), "revoked\n".into()));
+    assert_eq!((known(&desk).await, known(&noah).await), (401, 200));
+    assert_eq!(revoke(&["--everyone"]), (Some(0), "revoked\n".into()));
+    assert_eq!(known(&noah).await, 401);
+    for (args, code, said) in [
+        (&["--session", "short"][..], Some(1), "not revoked: the session is none"),
+        (&["--user", "maya", "--everyone"], Some(2), "cannot be used with"),
+        (&[], Some(2), "required"),
+    ] {
+        let done = revoke(args);
+        assert!(done.0 == code && done.1.contains(said), "{done:?}");
+    }
+    let elsewhere = output(folder.path(), &["revoke", "--tenant", "nobody", "--everyone"], "");
+    assert!(text(&elsewhere.stderr).contains("there is no such tenant"), "{}", text(&elsewhere.stderr));
 }

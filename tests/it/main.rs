@@ -11,6 +11,8 @@
 mod support;
 
 mod attacks;
+mod cache;
+mod clocks;
 mod command_line;
 mod configuration;
 mod conformance;
@@ -29,3 +31,4 @@ mod revocation;
 mod streams;
 mod structure;
 mod tokens;
+mod underway;

@@ -13,7 +13,7 @@ mod upstream;
 pub use client::{Answer, Ask, Client, PATIENCE};
 pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
-pub use process::Process;
+pub use process::{Process, free_port, until};
 pub use recorder::{Record, Recorder, SERIAL};
 pub use signers::{Signer, mint, minted_by};
 pub use tls::{Certificate, H2};
