@@ -25,6 +25,8 @@ mod headers;
 mod http2;
 mod http2_frames;
 mod leaks;
+mod ledger_on_disk;
+mod ledgers;
 mod streams;
 mod structure;
 mod tokens;
