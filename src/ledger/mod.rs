@@ -9,15 +9,18 @@
 //! | embedded | a crash | nobody |
 //! | Redis | as Redis is told to | every instance |
 
+mod embedded;
+mod file;
 mod memory;
 mod revocations;
 
-use std::time::Duration;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
 use crate::{identity::TenantId, time::UnixTime};
 
+use embedded::Embedded;
 use memory::Spent;
 pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
 
@@ -35,16 +38,29 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
     Memory,
+    /// A file of this machine's, for one process.
+    Path(PathBuf),
+}
+
+/// As in the summary of a configuration.
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("in memory"),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What is remembered, and where.
 pub struct Ledger {
-    revocations: Revocations,
+    revocations: Arc<Revocations>,
     store: Store,
 }
 
 enum Store {
     Memory(Spent),
+    Embedded(Embedded),
 }
 
 /// A token as far as spending goes.
@@ -102,9 +118,15 @@ pub enum LedgerError {
 }
 
 /// The ledger cannot be opened at start.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// Another process has it. After a while it may not.
+    #[error("{0}")]
+    Locked(String),
+    /// It stays so until somebody mends it.
+    #[error("{0}")]
+    Unusable(String),
+}
 
 /// How the ledger is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,30 +143,35 @@ pub enum Standing {
 
 impl Ledger {
     /// Opens the ledger of a configuration, all revocations loaded.
-    pub async fn open(settings: &Settings, _now: UnixTime) -> Result<Self, OpenError> {
+    pub async fn open(settings: &Settings, now: UnixTime) -> Result<Self, OpenError> {
+        let revocations = Arc::new(Revocations::new(settings.most));
         let store = match &settings.store {
             StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+            StoreSettings::Path(path) => Store::Embedded(Embedded::open(path, revocations.clone(), now).await?),
         };
-        Ok(Self { revocations: Revocations::new(settings.most), store })
+        Ok(Self { revocations, store })
     }
 
     /// One in memory, which needs no opening.
     pub fn in_memory(most: usize) -> Self {
-        Self { revocations: Revocations::new(most), store: Store::Memory(Spent::new(most)) }
+        Self { revocations: Arc::new(Revocations::new(most)), store: Store::Memory(Spent::new(most)) }
     }
 
     /// Spends a token. Of any number of callers, on any instance that shares the store, one gets [`Spend::First`].
     pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
         match &self.store {
             Store::Memory(spent) => spent.spend(token, now),
+            Store::Embedded(file) => file.spend(token).await,
         }
     }
 
     /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
     pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
+        let before = self.revocations.of(revocation.subject);
         self.revocations.insert(revocation, now)?;
         match &self.store {
             Store::Memory(_) => Ok(()),
+            Store::Embedded(file) => file.revoke(revocation, before).await,
         }
     }
 
@@ -158,6 +185,7 @@ impl Ledger {
         self.revocations.sweep(now);
         match &self.store {
             Store::Memory(spent) => spent.sweep(now),
+            Store::Embedded(file) => file.sweep(now),
         }
     }
 
@@ -165,6 +193,24 @@ impl Ledger {
     pub fn standing(&self) -> Standing {
         match &self.store {
             Store::Memory(_) => Standing::Sound,
+            Store::Embedded(file) => file.standing(),
+        }
+    }
+
+    /// Lets go of what only one process can hold, for another to take it, all that waits being done first. From then on
+    /// nothing is spent or revoked here; what is known to be revoked stays so.
+    pub async fn release(&self) {
+        match &self.store {
+            Store::Memory(_) => {}
+            Store::Embedded(file) => file.release().await,
+        }
+    }
+
+    /// Takes it again: what was revoked here meanwhile is written there, and what was revoked there is learnt.
+    pub async fn resume(&self) -> Result<(), OpenError> {
+        match &self.store {
+            Store::Memory(_) => Ok(()),
+            Store::Embedded(file) => file.resume().await,
         }
     }
 

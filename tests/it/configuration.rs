@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vestibule::config::Config;
+use vestibule::{config::Config, ledger::StoreSettings};
 
 use crate::support::{Certificate, Secrets};
 
@@ -128,7 +128,9 @@ fn each_mistake_is_named() {
         ),
         ("[session]", "[session]\ncookie = \"a b\"", "is not a cookie name"),
         ("keys = [{ id = \"s1\", env = \"SESSION\" }]", "", "session.keys is missing"),
-        ("memory = true", "path = \"v.redb\"", "ledger.path is not yet supported"),
+        ("memory = true", "memory = true\npath = \"v.redb\"", "a ledger is in one place; remove path or memory"),
+        ("memory = true", "path = \"\"", "ledger.path names no file"),
+        ("memory = true", "path = true", "ledger.path is not a string"),
         ("memory = true", "redis = { url = \"redis://x\" }", "ledger.redis is not yet supported"),
         ("[\"127.0.0.1:3000\"]", "[]", "upstreams.app has no server"),
         ("\"127.0.0.1:3000\"", "\"http://x:1\"", "is no server"),
@@ -188,6 +190,22 @@ fn each_mistake_is_named() {
         assert!(told.iter().any(|problem| problem.contains(said)), "{to:?} should say {said:?}, said {told:#?}");
         assert!(told.iter().all(|problem| problem.contains(';')), "each with its remedy: {told:#?}");
     }
+}
+
+#[test]
+fn the_ledger_is_a_file_beside_the_configuration_unless_told_otherwise() {
+    let store = |setting: &str| {
+        let text = GOOD.replace("[ledger]\nmemory = true\n", setting);
+        let config = Config::parse(Path::new("/etc/v/proxy.toml"), &text, &Secrets::find);
+        config.unwrap_or_else(|problems| panic!("{problems:?}")).ledger.store
+    };
+    let path = |path: &str| StoreSettings::Path(path.into());
+    assert_eq!(store(""), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\n"), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\nmemory = false\n"), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\npath = \"l.redb\"\n"), path("/etc/v/l.redb"));
+    assert_eq!(store("[ledger]\npath = \"/var/lib/l.redb\"\n"), path("/var/lib/l.redb"));
+    assert_eq!(store("[ledger]\nmemory = true\n"), StoreSettings::Memory);
 }
 
 #[test]

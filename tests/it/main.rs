@@ -27,6 +27,8 @@ mod headers;
 mod http2;
 mod http2_frames;
 mod leaks;
+mod ledger_on_disk;
+mod ledgers;
 mod revocation;
 mod streams;
 mod structure;
