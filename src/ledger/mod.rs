@@ -12,16 +12,21 @@
 mod embedded;
 mod file;
 mod memory;
+mod redis;
 mod revocations;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::{identity::TenantId, time::UnixTime};
+use crate::{
+    identity::TenantId,
+    time::{Clock, UnixTime},
+};
 
 use embedded::Embedded;
 use memory::Spent;
+pub use redis::{Address, Login, RedisSettings, Servers, Transport};
 pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
 
 /// `[ledger]`.
@@ -40,6 +45,7 @@ pub enum StoreSettings {
     Memory,
     /// A file of this machine's, for one process.
     Path(PathBuf),
+    Redis(RedisSettings),
 }
 
 /// As in the summary of a configuration.
@@ -48,6 +54,7 @@ impl fmt::Display for StoreSettings {
         match self {
             Self::Memory => f.write_str("in memory"),
             Self::Path(path) => path.display().fmt(f),
+            Self::Redis(_) => f.write_str("in Redis"),
         }
     }
 }
@@ -61,6 +68,7 @@ pub struct Ledger {
 enum Store {
     Memory(Spent),
     Embedded(Embedded),
+    Redis(redis::Redis),
 }
 
 /// A token as far as spending goes.
@@ -142,12 +150,17 @@ pub enum Standing {
 }
 
 impl Ledger {
-    /// Opens the ledger of a configuration, all revocations loaded.
-    pub async fn open(settings: &Settings, now: UnixTime) -> Result<Self, OpenError> {
+    /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
+    pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
         let revocations = Arc::new(Revocations::new(settings.most));
         let store = match &settings.store {
             StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
-            StoreSettings::Path(path) => Store::Embedded(Embedded::open(path, revocations.clone(), now).await?),
+            StoreSettings::Path(path) => {
+                Store::Embedded(Embedded::open(path, revocations.clone(), clock.settled()).await?)
+            }
+            StoreSettings::Redis(redis) => {
+                Store::Redis(redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await)
+            }
         };
         Ok(Self { revocations, store })
     }
@@ -162,6 +175,7 @@ impl Ledger {
         match &self.store {
             Store::Memory(spent) => spent.spend(token, now),
             Store::Embedded(file) => file.spend(token).await,
+            Store::Redis(redis) => redis.spend(token, now).await,
         }
     }
 
@@ -172,11 +186,15 @@ impl Ledger {
         match &self.store {
             Store::Memory(_) => Ok(()),
             Store::Embedded(file) => file.revoke(revocation, before).await,
+            Store::Redis(redis) => redis.revoke(revocation).await,
         }
     }
 
     /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
     pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
+        if let Store::Redis(redis) = &self.store {
+            redis.check_fresh()?;
+        }
         Ok(self.revocations.find(subjects, issued_at))
     }
 
@@ -186,6 +204,8 @@ impl Ledger {
         match &self.store {
             Store::Memory(spent) => spent.sweep(now),
             Store::Embedded(file) => file.sweep(now),
+            // What has expired there ends by itself, or is removed by one of the instances.
+            Store::Redis(_) => {}
         }
     }
 
@@ -194,6 +214,7 @@ impl Ledger {
         match &self.store {
             Store::Memory(_) => Standing::Sound,
             Store::Embedded(file) => file.standing(),
+            Store::Redis(redis) => redis.standing(),
         }
     }
 
@@ -201,7 +222,7 @@ impl Ledger {
     /// nothing is spent or revoked here; what is known to be revoked stays so.
     pub async fn release(&self) {
         match &self.store {
-            Store::Memory(_) => {}
+            Store::Memory(_) | Store::Redis(_) => {}
             Store::Embedded(file) => file.release().await,
         }
     }
@@ -209,7 +230,7 @@ impl Ledger {
     /// Takes it again: what was revoked here meanwhile is written there, and what was revoked there is learnt.
     pub async fn resume(&self) -> Result<(), OpenError> {
         match &self.store {
-            Store::Memory(_) => Ok(()),
+            Store::Memory(_) | Store::Redis(_) => Ok(()),
             Store::Embedded(file) => file.resume().await,
         }
     }

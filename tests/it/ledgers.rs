@@ -10,7 +10,7 @@ use vestibule::{
         TokenId,
     },
     session::{Lifetime, Session},
-    time::UnixTime,
+    time::{Clock, UnixTime},
 };
 
 use crate::support::NOW;
@@ -54,7 +54,7 @@ impl Place {
     }
 
     async fn open_at(&self, now: UnixTime) -> Arc<Ledger> {
-        Arc::new(Ledger::open(&self.settings, now).await.unwrap_or_else(|e| panic!("{e}")))
+        Arc::new(Ledger::open(&self.settings, &Clock::reading(move || now)).await.unwrap_or_else(|e| panic!("{e}")))
     }
 
     /// The ledger as another process finds it after this one; `None` where it is forgotten.
@@ -293,7 +293,7 @@ async fn two_at_once_know_the_same_where_it_is_shared(place: Place) {
     let one = place.open().await;
     if place.keeps != Keeps::ForAll {
         // Nobody may believe that it is.
-        assert!(place.keeps == Keeps::Nothing || Ledger::open(&place.settings, NOW).await.is_err());
+        assert!(place.keeps == Keeps::Nothing || Ledger::open(&place.settings, &Clock::reading(|| NOW)).await.is_err());
         return;
     }
     let other = place.open().await;

@@ -28,6 +28,7 @@ mod http2;
 mod http2_frames;
 mod leaks;
 mod ledger_on_disk;
+mod ledger_on_redis;
 mod ledgers;
 mod revocation;
 mod streams;
