@@ -128,7 +128,7 @@ fn each_mistake_is_named() {
         ),
         ("[session]", "[session]\ncookie = \"a b\"", "is not a cookie name"),
         ("keys = [{ id = \"s1\", env = \"SESSION\" }]", "", "session.keys is missing"),
-        ("memory = true", "memory = true\npath = \"v.redb\"", "a ledger is in one place; remove path or memory"),
+        ("memory = true", "memory = true\npath = \"v.redb\"", "a ledger is in one place; keep one of"),
         ("memory = true", "path = \"\"", "ledger.path names no file"),
         ("memory = true", "path = true", "ledger.path is not a string"),
         ("memory = true", "memory = true\nredis = { url = \"redis://x\" }", "a ledger is in one place"),

@@ -30,6 +30,8 @@ mod leaks;
 mod ledger_on_disk;
 mod ledger_on_redis;
 mod ledgers;
+mod redis_in_trouble;
+mod redis_servers;
 mod revocation;
 mod streams;
 mod structure;

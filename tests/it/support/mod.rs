@@ -12,12 +12,13 @@ mod signers;
 mod tls;
 mod upstream;
 
+pub use between::{Between, Fault};
 pub use client::{Answer, Ask, Client, PATIENCE};
 pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::{Process, free_port, until};
 pub use recorder::{Record, Recorder, SERIAL};
-pub use redis::RedisServer;
+pub use redis::{RedisServer, cli};
 pub use signers::{Signer, mint, minted_by};
 pub use tls::{Certificate, H2};
 pub use upstream::Upstream;
