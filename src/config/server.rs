@@ -46,7 +46,7 @@ pub enum LedgerChoice {
 }
 
 /// `[upstreams.…]`: an app.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     pub servers: Vec<ServerAddress>,
