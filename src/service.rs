@@ -33,7 +33,10 @@ impl Service {
         let mut signals = Signals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
         let watched = Watched::new(self.file.clone(), self.sources.clone());
         let running = self.start()?;
-        systemd::ready();
+        // Who hands over says it, being who systemd listens to.
+        if self.predecessor.is_none() {
+            systemd::ready();
+        }
         let (ask, asked) = mpsc::channel(1);
         let reloading = tokio::spawn(reload::keep(watched, running.live.clone(), asked));
         loop {

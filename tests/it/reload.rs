@@ -165,14 +165,14 @@ async fn what_takes_a_restart_is_named_and_the_rest_is_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_across_many_reloads() {
-    let upstream = Upstream::start().await;
+    let upstream = Arc::new(Upstream::start().await);
     let certificate = Arc::new(Certificate::new());
     let token = token_of_now(&ACME, "maya");
     for tls in [false, true] {
         let listen = if tls { certificate.setting() } else { String::new() };
         let served = Served::start(&listen, &config(&upstream));
         let load = if tls {
-            Load::none().and_h2(3, served.address, &certificate, &token)
+            Load::none().and_h2(3, served.address, &certificate, &token, &upstream)
         } else {
             Load::none().and_h1(4, served.address, &known(&token))
         };

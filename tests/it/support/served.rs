@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use vestibule::time::Clock;
 
-use super::{Ask, Certificate, Client, Issuer, Process, Secrets};
+use super::{Ask, Certificate, Client, Issuer, Process, Secrets, Upstream};
 
 /// A process that serves.
 pub struct Served {
@@ -69,11 +69,18 @@ impl Served {
     /// Serves a configuration that is in a folder already.
     pub fn start_in(folder: TempDir, address: SocketAddr, admin: SocketAddr, file: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
-        command.args(["run", "-c", file]).current_dir(folder.path()).env_remove("RUST_LOG");
+        command.args(["run", "-c", file]);
+        Self::start_as(command, folder, address, admin)
+    }
+
+    /// Serves by a command.
+    pub fn start_as(mut command: Command, folder: TempDir, address: SocketAddr, admin: SocketAddr) -> Self {
+        command.current_dir(folder.path()).env_remove("RUST_LOG");
         for name in ["SESSION", "OLD_SESSION", "ACME", "OLD_ACME", "GLOBEX"] {
             command.env(name, Secrets::find(name).unwrap());
         }
-        command.stderr(File::create(folder.path().join("log")).unwrap());
+        // Not the test's own, which waits for everyone who has it.
+        command.stdout(Stdio::null()).stderr(File::create(folder.path().join("log")).unwrap());
         let process = Process::start(&mut command).until_listening(address);
         Self { folder, address, admin, process, successors: Vec::new() }
     }
@@ -113,14 +120,32 @@ impl Served {
         Ask::new(self.address, method, target, "portal.test")
     }
 
-    /// The process that this one says it handed over to.
-    pub fn successor(&mut self) -> u32 {
-        let log = self.log();
-        let line = log.lines().rev().find(|line| line.contains("handed over process=")).expect("a handover");
-        let process = line.rsplit('=').next().unwrap().trim().parse().unwrap();
-        self.successors.push(process);
-        process
+    /// The process that serves now.
+    pub fn now(&self) -> u32 {
+        self.successors.last().copied().unwrap_or(self.process.0.id())
     }
+
+    pub fn signal_now(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.now().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Has it hand over by SIGQUIT, and waits until the process before has ended.
+    pub async fn hand_over(&mut self) {
+        let (before, count) = (self.now(), self.said(" vestibule: handed over"));
+        self.signal_now("-QUIT");
+        self.until_said(" vestibule: handed over", count + 1).await;
+        let log = self.log();
+        let line = log.lines().rev().find(|line| line.contains(" vestibule: handed over")).unwrap();
+        self.successors.push(line.rsplit('=').next().unwrap().trim().parse().unwrap());
+        until(&format!("{before} ends"), async || has_ended(before)).await;
+    }
+}
+
+/// Whether a process has ended, be it that nobody has asked for its exit code.
+fn has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('Z'))
 }
 
 /// A configuration with where it listens.
@@ -176,26 +201,34 @@ impl Load {
     }
 
     /// Over HTTP/2.
-    pub fn and_h2(mut self, clients: usize, address: SocketAddr, certificate: &Arc<Certificate>, token: &str) -> Self {
-        for _ in 0..clients {
-            let (ends, answered) = (self.ends.clone(), self.answered.clone());
+    pub fn and_h2(
+        mut self,
+        clients: usize,
+        address: SocketAddr,
+        certificate: &Arc<Certificate>,
+        token: &str,
+        upstream: &Arc<Upstream>,
+    ) -> Self {
+        for client in 0..clients {
+            let (ends, answered, upstream) = (self.ends.clone(), self.answered.clone(), upstream.clone());
             let (certificate, token) = (certificate.clone(), token.to_owned());
             self.tasks.spawn(async move {
-                let mut failures = Vec::new();
+                let (mut failures, mut number) = (Vec::new(), 0);
                 while !ends.load(Ordering::SeqCst) {
-                    let mut client = match certificate.try_h2(address).await {
-                        Ok(client) => client,
+                    let mut connection = match certificate.try_h2(address).await {
+                        Ok(connection) => connection,
                         Err(e) => {
                             failures.push(format!("not connected: {e}"));
                             continue;
                         }
                     };
                     while !ends.load(Ordering::SeqCst) {
-                        let request = http::Request::get("https://portal.test/")
+                        number += 1;
+                        let request = http::Request::get(format!("https://portal.test/{client}/{number}"))
                             .header("authorization", format!("Bearer {token}"))
                             .body(())
                             .unwrap();
-                        match client.try_send(request).await {
+                        match connection.try_send(request, &upstream).await {
                             Ok(None) => break,
                             Ok(Some(answer)) if answer.status == 200 => {
                                 answered.fetch_add(1, Ordering::SeqCst);

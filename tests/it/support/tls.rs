@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Answer, client::PATIENCE};
+use super::{Answer, Upstream, client::PATIENCE};
 
 /// A certificate for `portal.test`, in files.
 pub struct Certificate {
@@ -92,11 +92,19 @@ impl H2 {
         timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time")
     }
 
-    /// Sends a request, if the connection still takes one; `Err` when it gets no answer.
-    pub async fn try_send(&mut self, request: Request<()>) -> Result<Option<Answer>, h2::Error> {
+    /// Sends a request, if the connection still takes one; `Err` when it gets no answer. A GOAWAY that crosses a request tells
+    /// the client that it was not looked at and may be sent again (RFC 9113 section 6.8): then the app must not have seen it.
+    pub async fn try_send(&mut self, request: Request<()>, upstream: &Upstream) -> Result<Option<Answer>, h2::Error> {
+        let path = request.uri().path().to_owned();
         let Ok(mut sender) = self.sender.clone().ready().await else { return Ok(None) };
         let Ok((response, _)) = sender.send_request(request, true) else { return Ok(None) };
-        timeout(PATIENCE, read(response)).await.expect("an answer in time").map(Some)
+        match timeout(PATIENCE, read(response)).await.expect("an answer in time") {
+            Err(e) if e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR) => {
+                assert!(!upstream.seen().iter().any(|seen| seen.target() == path), "{path} was done, and not answered");
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
     }
 
     /// Sends a request, and leaves its answer to be read as it comes.
