@@ -27,11 +27,12 @@ use crate::{
 };
 
 /// Answers `/healthz`, `/readyz`, `/metrics` and `/revocations`.
+#[derive(Clone)]
 pub struct Admin {
     pub stopping: watch::Receiver<bool>,
     pub ledger: Arc<Ledger>,
     pub tenants: Tenants,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Asked for by all but the health endpoints, where there is one.
     pub token: Option<Secret>,
     pub clock: Clock,

@@ -31,7 +31,6 @@ use pingora::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
-    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
@@ -41,6 +40,7 @@ use crate::{
     framing::{Body, HeadReader},
     head::HeadError,
     socket::Socket,
+    upstream::InFlight,
 };
 
 /// What the proxy reads in place of a request that was refused.
@@ -89,7 +89,7 @@ pub struct Connection {
     stalled: Option<Pin<Box<Sleep>>>,
     becomes_tunnel: AtomicBool,
     /// Kept as long as the connection takes one of those there may be.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<InFlight>,
 }
 
 enum Phase {
@@ -132,7 +132,7 @@ impl Connection {
         peer: std::net::SocketAddr,
         accepted_at: Instant,
         limits: Limits,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<InFlight>,
         refusal: Option<Reason>,
     ) -> Self {
         let digest = SocketDigest::from_raw_fd(socket.tcp().map_or(-1, AsRawFd::as_raw_fd));
@@ -174,6 +174,16 @@ impl Connection {
     /// Whether it speaks HTTP/2.
     pub fn is_h2(&self) -> bool {
         self.io.get_ref().is_h2()
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.io.get_ref(), Socket::Tls(_))
+    }
+
+    /// Whether something of a next request has come.
+    pub fn has_begun(&self) -> bool {
+        !self.received.is_empty()
     }
 
     /// Why the request that is being answered is refused, or its body was.

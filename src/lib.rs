@@ -12,16 +12,17 @@
 //! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
-//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
+//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`reloads`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
 //! | 7 | [`request_id`], [`socket`], [`connection`], [`underway`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
-//! | 8 | [`listener`], [`server`], [`demo`], [`cli`] | sockets, clap |
+//! | 8 | [`bind`], [`listener`], [`live`], [`server`], [`signals`], [`systemd`], [`watch`], [`reload`], [`handover`], [`service`], [`demo`], [`cli`] | sockets, processes, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
 
 pub mod admin;
 pub mod answer;
+pub mod bind;
 pub mod body;
 pub mod cache;
 pub mod cli;
@@ -35,6 +36,7 @@ pub mod dialect;
 pub mod exchange;
 pub mod framing;
 pub mod gate;
+pub mod handover;
 pub mod head;
 pub mod identity;
 pub mod json;
@@ -42,23 +44,30 @@ pub mod keyring;
 pub mod ledger;
 pub mod limits;
 pub mod listener;
+pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod proxy;
 pub mod query;
+pub mod reload;
+pub mod reloads;
 pub mod reply;
 pub mod request_id;
 pub mod route;
 pub mod secret;
 pub mod server;
+pub mod service;
 pub mod session;
+pub mod signals;
 pub mod socket;
 pub mod stamp;
+pub mod systemd;
 pub mod tenant;
 pub mod time;
 pub mod token;
 pub mod underway;
 pub mod upstream;
 pub mod visitor;
+pub mod watch;
 pub mod wire;

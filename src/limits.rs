@@ -42,6 +42,11 @@ impl FailureLimit {
         Self { rule, windows: DashMap::new(), swept_at: AtomicI64::new(i64::MIN) }
     }
 
+    /// What it holds clients to.
+    pub fn rule(&self) -> Option<FailureRule> {
+        self.rule
+    }
+
     /// How long this address has to wait before another unknown token of its is verified; `None` when it need not.
     pub fn wait(&self, client: IpAddr, now: UnixTime) -> Option<Duration> {
         let rule = self.rule?;

@@ -6,10 +6,14 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use pingora::{
     apps::{HttpServerApp, ServerApp},
     protocols::http::ServerSession,
@@ -17,8 +21,9 @@ use pingora::{
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -28,6 +33,8 @@ use crate::{
     connection::{Connection, Limits},
     denial::Reason,
     socket::Socket,
+    time,
+    upstream::InFlight,
 };
 
 /// How a listener takes connections.
@@ -36,6 +43,35 @@ pub struct Manner {
     pub tls: Option<Arc<ServerConfig>>,
     pub limits: Limits,
     pub max_connections: usize,
+}
+
+/// What a new connection meets: an app, and how it is taken.
+pub struct Reception<A> {
+    pub app: Arc<A>,
+    pub manner: Manner,
+}
+
+/// When a listener takes connections.
+#[derive(Clone)]
+pub struct Hours {
+    /// While true, connections wait with the kernel, for this process or another that has the same socket.
+    pub paused: watch::Receiver<bool>,
+    /// Turns true once, at the end.
+    pub stopped: watch::Receiver<bool>,
+}
+
+impl Hours {
+    /// Without a pause, to the end.
+    pub fn until(stopped: watch::Receiver<bool>) -> Self {
+        Self { paused: watch::channel(false).1, stopped }
+    }
+}
+
+impl<A> Reception<A> {
+    /// What is never replaced.
+    pub fn lasting(app: A, manner: Manner) -> Arc<ArcSwap<Self>> {
+        Arc::new(ArcSwap::from_pointee(Self { app: Arc::new(app), manner }))
+    }
 }
 
 /// Connections beyond the most there may be that are told so. Those beyond are closed without a word.
@@ -47,36 +83,42 @@ const MOST_UNSENT: u32 = 128 << 10;
 /// How long to wait where the system has no file descriptor left: trying at once would keep a core busy.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Serves an app on a listener until `stopped` turns true, and then those connections that still have a request, or over HTTP/2
-/// have not said goodbye. The task ends with the last of them.
-pub fn serve<A>(app: A, listener: StdListener, manner: Manner, stopped: watch::Receiver<bool>) -> JoinHandle<()>
+/// How long after the end a client may begin one more request: it may be on its way already, and without an answer the client
+/// could not know whether it was done.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// Serves an app on a listener until the end, and then those connections that still have a request, or over HTTP/2 have not
+/// said goodbye. The task ends with the last of them. What new connections meet may be replaced at any time.
+pub fn serve<A>(reception: Arc<ArcSwap<Reception<A>>>, listener: StdListener, hours: Hours) -> JoinHandle<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     tokio::spawn(async move {
         match TcpListener::from_std(listener) {
-            Ok(listener) => accept(&Arc::new(app), listener, &manner, stopped).await,
+            Ok(listener) => accept(&reception, listener, hours).await,
             Err(e) => crate::log::caution(&format!("a listener is lost: {e}")),
         }
     })
 }
 
-async fn accept<A>(app: &Arc<A>, listener: TcpListener, manner: &Manner, mut stopped: watch::Receiver<bool>)
+async fn accept<A>(reception: &ArcSwap<Reception<A>>, listener: TcpListener, hours: Hours)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let places = Arc::new(Semaphore::new(manner.max_connections.min(Semaphore::MAX_PERMITS)));
-    let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
-    let mut is_told = false;
+    let Hours { mut paused, mut stopped } = hours;
     let (open_end, mut all_closed) = mpsc::channel::<()>(1);
+    let entry = Entry { places: Arc::default(), refusals: Arc::default(), stopped: stopped.clone(), open_end };
+    let mut is_told = false;
     loop {
+        let is_paused = *paused.borrow_and_update();
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // The sender is gone only when the server is.
+            accepted = listener.accept(), if !is_paused => accepted,
+            // The senders are gone only when the server is.
+            Ok(()) = paused.changed() => continue,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
-        let (tcp, peer) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((tcp, peer)) => entry.admit(&reception.load_full(), tcp, peer),
             // One that was gone before it was taken says nothing of the others.
             Err(e) if !is_shortage(&e) => continue,
             Err(e) => {
@@ -88,36 +130,24 @@ where
                 tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 continue;
             }
-        };
+        }
         is_told = false;
-        let (place, refusal) = match places.clone().try_acquire_owned() {
-            Ok(place) => (place, None),
-            Err(_) => match refusals.clone().try_acquire_owned() {
-                Ok(place) => (place, Some(Reason::TooManyConnections)),
-                Err(_) => continue,
-            },
-        };
-        let (app, manner, stopped) = (app.clone(), manner.clone(), stopped.clone());
-        let open_end = open_end.clone();
-        tokio::spawn(async move {
-            let mut stopping = stopped.clone();
-            let opened = tokio::select! {
-                opened = open(tcp, peer, manner, place, refusal) => opened,
-                _ = stopping.wait_for(|stopped| *stopped) => None,
-            };
-            let Some(connection) = opened else { return };
-            if connection.is_h2() {
-                app.process_new(Box::new(connection), &stopped).await;
-            } else {
-                requests(&app, Box::new(connection), &stopped).await;
-            }
-            drop(open_end);
-        });
+    }
+    let current = reception.load_full();
+    // Who waits with the kernel has sent a request already, perhaps, and would get no answer; unless another process takes it.
+    if let Ok(listener) = listener.into_std()
+        && !*paused.borrow()
+    {
+        while let Ok((tcp, peer)) = listener.accept()
+            && tcp.set_nonblocking(true).is_ok()
+            && let Ok(tcp) = TcpStream::from_std(tcp)
+        {
+            entry.admit(&current, tcp, peer);
+        }
     }
     // From here on nobody comes in, and who tries is told at once.
-    drop(listener);
-    app.http_cleanup().await;
-    drop(open_end);
+    drop(entry);
+    current.app.http_cleanup().await;
     // Nothing is ever sent: it ends with the last connection.
     all_closed.recv().await;
 }
@@ -129,15 +159,82 @@ fn is_shortage(error: &io::Error) -> bool {
     errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&errno))
 }
 
+/// Where connections come in.
+struct Entry {
+    places: Arc<AtomicUsize>,
+    refusals: Arc<AtomicUsize>,
+    stopped: watch::Receiver<bool>,
+    /// Held by every connection.
+    open_end: mpsc::Sender<()>,
+}
+
+impl Entry {
+    /// Serves a connection in a task of its own, or refuses it there.
+    fn admit<A>(&self, reception: &Arc<Reception<A>>, tcp: TcpStream, peer: SocketAddr)
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        let (place, refusal) = match place(&self.places, reception.manner.max_connections) {
+            Some(place) => (place, None),
+            None => match place(&self.refusals, REFUSED_AT_ONCE) {
+                Some(place) => (place, Some(Reason::TooManyConnections)),
+                None => return,
+            },
+        };
+        let (app, manner) = (reception.app.clone(), reception.manner.clone());
+        let (stopped, open_end) = (self.stopped.clone(), self.open_end.clone());
+        tokio::spawn(async move {
+            let mut stopping = stopped.clone();
+            let opened = tokio::select! {
+                opened = open(tcp, peer, manner, place, refusal) => opened,
+                () = last_chance(&mut stopping) => None,
+            };
+            if let Some(connection) = opened {
+                if connection.is_h2() && time::is_before_1970() {
+                    return;
+                }
+                if connection.is_h2() {
+                    app.process_new(Box::new(connection), &stopped).await;
+                } else {
+                    requests(&app, Box::new(connection), &stopped).await;
+                }
+            }
+            drop(open_end);
+        });
+    }
+}
+
+/// One of so many places, as long as there is one.
+fn place(taken: &Arc<AtomicUsize>, most: usize) -> Option<InFlight> {
+    let place = InFlight::on(taken);
+    (taken.load(Ordering::Relaxed) <= most).then_some(place)
+}
+
+/// The answer while the system's clock shows no time that an answer could name.
+const NO_TIME: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
+
 /// Hands one request of a connection after the other to the app, whose own loop would hold its state for idle ones too.
 async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection>, stopped: &watch::Receiver<bool>) {
     let mut stopping = stopped.clone();
     loop {
-        tokio::select! {
+        let next = tokio::select! {
             biased;
-            is_there = connection.next_request() => if !is_there { return },
-            // The sender is gone only when the server is.
-            _ = stopping.wait_for(|stopped| *stopped) => return,
+            is_there = connection.next_request() => Some(is_there),
+            () = last_chance(&mut stopping) => None,
+        };
+        let is_there = match next {
+            Some(is_there) => is_there,
+            None => connection.has_begun() && connection.next_request().await,
+        };
+        if !is_there {
+            return;
+        }
+        if time::is_before_1970() {
+            // Whoever gets it or not, the connection ends.
+            let _ = connection.write_all(NO_TIME).await;
+            let _ = connection.shutdown().await;
+            return;
         }
         let mut session = ServerSession::new_http1(connection);
         // Without a limit of Pingora's: the connection has its own.
@@ -150,11 +247,18 @@ async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection
     }
 }
 
+/// Ends a while after the end: the answer to what comes until then says that it is the last.
+async fn last_chance(stopping: &mut watch::Receiver<bool>) {
+    // The sender is gone only when the server is.
+    let _ = stopping.wait_for(|stopped| *stopped).await;
+    tokio::time::sleep(LAST_CHANCE).await;
+}
+
 async fn open(
     tcp: TcpStream,
     peer: SocketAddr,
     manner: Manner,
-    place: OwnedSemaphorePermit,
+    place: InFlight,
     refusal: Option<Reason>,
 ) -> Option<Connection> {
     let accepted_at = Instant::now();

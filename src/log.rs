@@ -225,6 +225,21 @@ pub fn serving(address: SocketAddr, tenants: usize, routes: usize) {
     info!(target: "vestibule", %address, tenants, routes, "serving");
 }
 
+/// Says that another configuration is in force.
+pub fn reloaded(tenants: usize, routes: usize) {
+    info!(target: "vestibule", tenants, routes, "reloaded");
+}
+
+/// Says that another configuration is wrong; what is, was said.
+pub fn not_reloaded(problems: usize) {
+    warn!(target: "vestibule", problems, "not reloaded, the configuration before holds on");
+}
+
+/// Says that another process serves.
+pub fn handed_over(process: u32) {
+    info!(target: "vestibule", process, "handed over");
+}
+
 /// Says that it stops.
 pub fn stopping(in_flight: usize) {
     info!(target: "vestibule", in_flight, "stopping");
@@ -239,7 +254,7 @@ pub fn stopped(in_flight: usize) {
     }
 }
 
-/// Says once at start what an operator should know.
+/// Says what an operator should know.
 pub fn caution(text: &str) {
     warn!(target: "vestibule", "{text}");
 }

@@ -5,20 +5,24 @@ use std::sync::Arc;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::gauge::ConstGauge,
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
 
-use crate::ledger::{Ledger, Standing};
+use crate::{
+    ledger::{Ledger, Standing},
+    reloads::Reloads,
+};
 
 /// All metrics of a server.
 pub struct Metrics(Registry);
 
 impl Metrics {
     /// Reads them where they are, each time somebody asks.
-    pub fn new(ledger: Arc<Ledger>) -> Self {
+    pub fn new(ledger: Arc<Ledger>, reloads: Arc<Reloads>) -> Self {
         let mut registry = Registry::with_prefix("vestibule");
         registry.register_collector(Box::new(OfLedger(ledger)));
+        registry.register_collector(Box::new(OfReloads(reloads)));
         Self(registry)
     }
 
@@ -31,6 +35,20 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.0);
         text
+    }
+}
+
+#[derive(Debug)]
+struct OfReloads(Arc<Reloads>);
+
+impl Collector for OfReloads {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let (taken, refused) = self.0.counts();
+        let taken = ConstCounter::new(taken);
+        let help = "Configurations read while serving: taken, or refused because they were wrong";
+        let mut family = encoder.encode_descriptor("reloads", help, None, taken.metric_type())?;
+        taken.encode(family.encode_family(&[("result", "taken")])?)?;
+        ConstCounter::new(refused).encode(family.encode_family(&[("result", "refused")])?)
     }
 }
 

@@ -140,6 +140,11 @@ fn wall() -> UnixTime {
     UnixTime(seconds)
 }
 
+/// Whether the wall clock is before the time that Pingora can write a `Date` for: it panics.
+pub fn is_before_1970() -> bool {
+    wall().0 < 0
+}
+
 /// Seconds that have passed since some time or other, those asleep included: nobody can set this clock.
 fn elapsed() -> i64 {
     #[cfg(target_os = "linux")]

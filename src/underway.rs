@@ -6,13 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use async_trait::async_trait;
 use dashmap::DashMap;
-use pingora::{
-    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
-    protocols::http::{ServerSession, v2::server::H2Options},
-    server::ShutdownWatch,
-};
 use tokio::{sync::Notify, task_local};
 
 use crate::cache::Proof;
@@ -77,33 +71,12 @@ impl Drop for Request {
     }
 }
 
-/// An app whose requests can be ended: over HTTP/1.1 with their connection, over HTTP/2 with their stream alone.
-pub struct Endable<A>(pub Arc<A>);
-
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync> HttpServerApp for Endable<A> {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let end = Arc::new(End::default());
-        tokio::select! {
-            biased;
-            reused = END.scope(end.clone(), self.0.process_new_http(session, shutdown)) => reused,
-            () = end.told.notified() => None,
-        }
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
-    }
-
-    async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+/// Serves a request so that it can be ended: what is dropped then ends an HTTP/1.1 connection, and of HTTP/2 the stream alone.
+pub async fn endable<T>(serving: impl Future<Output = T>) -> Option<T> {
+    let end = Arc::new(End::default());
+    tokio::select! {
+        biased;
+        served = END.scope(end.clone(), serving) => Some(served),
+        () = end.told.notified() => None,
     }
 }

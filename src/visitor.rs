@@ -35,7 +35,7 @@ pub enum Via {
 }
 
 impl Visitor {
-    /// Reads who is there. `peer` is the TCP peer and `scheme` that of our listener.
+    /// Reads who is there. `peer` is the TCP peer and `scheme` that of its connection.
     pub fn read(head: &Head<'_>, peer: IpAddr, scheme: &'static str, trusted: &[IpNet]) -> Self {
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
         let authority = head.host.authority().into_owned();

@@ -8,7 +8,10 @@ use http::{
 };
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
-use crate::head::{Head, HeadError, elements};
+use crate::{
+    connection::Connection,
+    head::{Head, HeadError, elements},
+};
 
 /// Refuses an HTTP/1 head of whose target Pingora has made something else than was sent: the reader before it lets nothing
 /// through that it would mend, and this holds it to that.
@@ -49,4 +52,9 @@ pub fn head(request: &RequestHeader, is_http2: bool) -> Result<Head<'_>, HeadErr
 pub fn peer(downstream: &Downstream) -> IpAddr {
     let address = downstream.client_addr().and_then(|address| address.as_inet());
     address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+}
+
+/// What the connection is spoken over, which a new configuration may have changed since: HTTP/2 is over TLS alone.
+pub fn scheme(downstream: &Downstream) -> &'static str {
+    if Connection::of(downstream).is_none_or(Connection::is_tls) { "https" } else { "http" }
 }

@@ -19,11 +19,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     admin::Order,
-    config::{Config, LogFormat},
+    config::{Config, LogFormat, Problem},
     demo,
+    handover::Predecessor,
     identity::TenantId,
     log, secret,
-    server::{self, StopSignals},
+    service::Service,
     time::Clock,
 };
 
@@ -166,24 +167,27 @@ fn say(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })
+    Config::load(file).map_err(|problems| lines(&problems))
+}
+
+/// One a line.
+fn lines(problems: &[Problem]) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
-    let config = load(file)?;
+    let predecessor = Predecessor::find()?;
+    let (config, sources) = Config::load_noting(file);
+    let config = config.map_err(|problems| lines(&problems)).inspect_err(|failure| {
+        if let Some(predecessor) = &predecessor {
+            predecessor.failed(failure);
+        }
+    })?;
     let _logging = log::start(filter, config.log)?;
     let threads = config.listen.threads;
-    in_runtime(threads, async {
-        let grace = config.listen.shutdown_grace;
-        let mut signals = StopSignals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
-        let running = server::start(&config, Clock::system()).await.map_err(|e| e.to_string())?;
-        signals.wait().await;
-        running.stop(grace).await;
-        Ok(ExitCode::SUCCESS)
-    })?
+    let service = Service { file: file.to_owned(), config, sources, predecessor };
+    in_runtime(threads, service.run())?.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs to the end on a runtime of its own; 0 threads means one per core.

@@ -131,9 +131,11 @@ fn decode(text: &[u8], format: Format) -> Option<Vec<u8>> {
 
 /// A file named in the configuration, without the line end that editors and `echo` leave.
 pub fn read_file(section: &Section<'_>, key: &'static str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
-    match std::fs::read(section.reader.folder.join(path)) {
-        Ok(bytes) => {
-            let mut bytes = Zeroizing::new(bytes);
+    let file = section.reader.folder.join(path);
+    let read = std::fs::read(&file).map(Zeroizing::new);
+    section.reader.note(&file, read.as_ref().ok().map(|bytes| bytes.as_slice()));
+    match read {
+        Ok(mut bytes) => {
             for end in [b'\n', b'\r'] {
                 if bytes.last() == Some(&end) {
                     bytes.pop();

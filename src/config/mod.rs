@@ -7,6 +7,7 @@ mod reader;
 mod redis;
 mod routes;
 mod server;
+mod sources;
 mod tenants;
 mod tls;
 
@@ -24,6 +25,7 @@ use crate::{
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
 pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
+pub use sources::Sources;
 
 use reader::{Reader, Section};
 
@@ -44,14 +46,34 @@ pub struct Config {
 impl Config {
     /// Loads a file, with the secrets and keys it names.
     pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Self::parse(file, &text, &|name| std::env::var(name).ok()),
-            Err(e) => Err(vec![Problem {
-                file: file.display().to_string(),
-                line: 1,
-                column: 1,
-                text: format!("cannot be read: {e}; name another with -c, or write one with `vestibule init`"),
-            }]),
+        Self::load_noting(file).0
+    }
+
+    /// Loads a file, and says what was read for it, be it right or wrong.
+    pub fn load_noting(file: &Path) -> (Result<Self, Vec<Problem>>, Sources) {
+        let bytes = std::fs::read(file);
+        let mut sources = Sources::default();
+        sources.note(file, bytes.as_deref().ok());
+        let text = bytes.and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()))
+        });
+        match text {
+            Ok(text) => {
+                let env = |name: &str| std::env::var(name).ok();
+                let reader = Reader::new(file, &text, &env);
+                let config = read_clean(&reader);
+                sources.extend(reader.sources());
+                (config.ok_or_else(|| reader.into_problems()), sources)
+            }
+            Err(e) => {
+                let problem = Problem {
+                    file: file.display().to_string(),
+                    line: 1,
+                    column: 1,
+                    text: format!("cannot be read: {e}; name another with -c, or write one with `vestibule init`"),
+                };
+                (Err(vec![problem]), sources)
+            }
         }
     }
 
@@ -59,11 +81,7 @@ impl Config {
     /// `{ env = "NAME" }` finds.
     pub fn parse(file: &Path, text: &str, env: Environment<'_>) -> Result<Self, Vec<Problem>> {
         let reader = Reader::new(file, text, env);
-        let config = read(&reader);
-        match config {
-            Some(config) if reader.is_clean() => Ok(config),
-            _ => Err(reader.into_problems()),
-        }
+        read_clean(&reader).ok_or_else(|| reader.into_problems())
     }
 
     /// What it does, for a person to read: a line for each tenant and each route.
@@ -99,6 +117,10 @@ impl Config {
     pub fn route_table(&self) -> RouteTable {
         RouteTable::new(self.routes.iter().cloned())
     }
+}
+
+fn read_clean(reader: &Reader<'_>) -> Option<Config> {
+    read(reader).filter(|_| reader.is_clean())
 }
 
 fn read(reader: &Reader<'_>) -> Option<Config> {

@@ -11,6 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::sources::Sources;
 use crate::time::{UnixTime, parse_duration};
 
 /// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to mend it`.
@@ -39,6 +40,7 @@ pub struct Reader<'a> {
     pub folder: &'a Path,
     pub env: Environment<'a>,
     problems: RefCell<Vec<(usize, String)>>,
+    sources: RefCell<Sources>,
 }
 
 impl<'a> Reader<'a> {
@@ -50,6 +52,7 @@ impl<'a> Reader<'a> {
             folder: file.parent().unwrap_or(Path::new("")),
             env,
             problems: RefCell::default(),
+            sources: RefCell::default(),
         }
     }
 
@@ -66,6 +69,16 @@ impl<'a> Reader<'a> {
     /// Notes a problem at a byte of the text.
     pub fn report(&self, at: usize, text: impl Into<String>) {
         self.problems.borrow_mut().push((at, text.into()));
+    }
+
+    /// Notes what a file held that the document names.
+    pub fn note(&self, file: &Path, content: Option<&[u8]>) {
+        self.sources.borrow_mut().note(file, content);
+    }
+
+    /// The files that were read.
+    pub fn sources(&self) -> Sources {
+        self.sources.borrow().clone()
     }
 
     /// Whether there is nothing to complain of so far.

@@ -40,7 +40,7 @@ pub struct Listen {
 pub const MAX_CONNECTIONS: usize = 20_000;
 
 /// `[upstreams.…]`: an app.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     pub servers: Vec<ServerAddress>,

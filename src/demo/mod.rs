@@ -20,8 +20,10 @@ use tokio::sync::watch;
 
 use crate::{
     config::{Config, Problem},
-    listener, secret,
+    listener::{self, Hours, Reception},
+    live, secret,
     server::{self, StartError},
+    signals::{Ask, Signals},
     time::Clock,
 };
 
@@ -62,7 +64,7 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
         _ => None,
     };
     let config = Config::parse(Path::new("demo.toml"), &configuration, &secrets).map_err(DemoError::Config)?;
-    let mut signals = server::StopSignals::receive().map_err(DemoError::Signals)?;
+    let mut signals = Signals::receive().map_err(DemoError::Signals)?;
     let vestibule = server::start(&config, clock.clone()).await?;
     let places = Places {
         shop: format!("http://{shop_address}"),
@@ -73,27 +75,32 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
     let (ended, until_end) = watch::channel(false);
     let apps = [
         listener::serve(
-            HttpServer::new_app(Shop { places: places.clone(), secret: widget_key, clock }),
+            Reception::lasting(
+                HttpServer::new_app(Shop { places: places.clone(), secret: widget_key, clock }),
+                live::manner(&config.listen),
+            ),
             shop,
-            server::manner(&config.listen),
-            until_end.clone(),
+            Hours::until(until_end.clone()),
         ),
         listener::serve(
-            HttpServer::new_app(Helpdesk {
-                places,
-                tickets: Tickets::invented(),
-                configuration: Arc::from(configuration),
-            }),
+            Reception::lasting(
+                HttpServer::new_app(Helpdesk {
+                    places,
+                    tickets: Tickets::invented(),
+                    configuration: Arc::from(configuration),
+                }),
+                live::manner(&config.listen),
+            ),
             helpdesk,
-            server::manner(&config.listen),
-            until_end,
+            Hours::until(until_end),
         ),
     ];
     println!(
         "{url}\n\nOpen it in a browser, choose who you are, and open your tickets from the chat in the corner.\n\
          Everything is in memory and on this machine alone; Ctrl-C ends it."
     );
-    signals.wait().await;
+    // There is nothing to reload, and nobody to hand over to.
+    while signals.next().await == Ask::Reload {}
     vestibule.stop(GRACE).await;
     // Last, so that requests in flight through Vestibule find the helpdesk to the end.
     let _ = ended.send(true);

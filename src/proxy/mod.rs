@@ -1,8 +1,11 @@
 //! The proxy: Pingora's phases in their order, each handing to the module that knows.
 //!
+//! Pingora calls [`Current`], which hands each request to the [`Door`] of the configuration it began with.
+//!
 //! `request_filter` decides and answers what is ours; `upstream_peer` needs the [`Permit`] it left; identity is stamped in
 //! `upstream_request_filter`, after Pingora has removed what `Connection` names.
 
+mod current;
 mod request;
 
 use std::{
@@ -10,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     StatusCode, Version,
@@ -20,14 +22,13 @@ use ipnet::IpNet;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
-    modules::http::HttpModules,
-    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session as Downstream},
+    proxy::{FailToProxy, Session as Downstream},
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
 
 use crate::{
     answer, body,
-    config::Config,
+    config::{Config, Upstream},
     connection::Connection,
     denial::Reason,
     exchange::ExchangeNames,
@@ -45,18 +46,18 @@ use crate::{
     wire,
 };
 
+pub use current::{Current, Visit};
+
 /// The proxy of one configuration.
 pub struct Door {
     gate: Gate,
     names: ExchangeNames,
     stamp: Stamp,
-    pools: Vec<Pool>,
+    pools: Vec<Arc<Pool>>,
     trusted_proxies: Vec<IpNet>,
-    /// Of the listener.
-    scheme: &'static str,
     idle_timeout: Duration,
     clock: Clock,
-    request_ids: RequestIds,
+    request_ids: Arc<RequestIds>,
     in_flight: InFlightLimit,
     underway: Arc<Underway>,
 }
@@ -99,8 +100,16 @@ impl Drop for Context {
 const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
 
 impl Door {
-    /// Builds the proxy of a configuration around the gate.
-    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: InFlightLimit, underway: Arc<Underway>) -> Self {
+    /// Builds the proxy of a configuration around the gate. What the one before it has learned of servers that both name, and
+    /// of clients that failed, stays known where the rule is the same.
+    pub fn new(config: &Config, mut gate: Gate, clock: Clock, in_flight: InFlightLimit, before: Option<&Self>) -> Self {
+        if let Some(before) = before.filter(|door| door.gate.failures.rule() == gate.failures.rule()) {
+            gate.failures = before.gate.failures.clone();
+        }
+        let pool = |upstream: &Upstream| {
+            let same = before.and_then(|door| door.pools.iter().find(|pool| pool.config == *upstream));
+            same.cloned().unwrap_or_else(|| Arc::new(Pool::new(upstream)))
+        };
         Self {
             stamp: Stamp::new(
                 &config.identity,
@@ -110,14 +119,13 @@ impl Door {
             ),
             gate,
             names: config.exchange.clone(),
-            pools: config.upstreams.iter().map(Pool::new).collect(),
+            pools: config.upstreams.iter().map(pool).collect(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
-            scheme: if config.listen.tls.is_some() { "https" } else { "http" },
             idle_timeout: config.listen.idle_timeout,
             clock,
-            request_ids: RequestIds::default(),
+            request_ids: before.map_or_else(Arc::default, |door| door.request_ids.clone()),
             in_flight,
-            underway,
+            underway: before.map_or_else(Arc::default, |door| door.underway.clone()),
         }
     }
 
@@ -146,14 +154,13 @@ impl Door {
         let permit = context.permit.as_ref();
         permit
             .and_then(|permit| self.pools.get(permit.upstream().0))
+            .map(Arc::as_ref)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit, no upstream"))
     }
 }
 
-#[async_trait]
-impl ProxyHttp for Door {
-    type CTX = Context;
-
+/// The phases, as [`Current`] calls them.
+impl Door {
     fn new_ctx(&self) -> Context {
         Context {
             entry: Entry::new(self.request_ids.next()),
@@ -169,9 +176,6 @@ impl ProxyHttp for Door {
             underway: None,
         }
     }
-
-    /// None: Pingora's default boxes a compressor for every request.
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
         if Connection::of(downstream).and_then(Connection::refused).is_none() {
@@ -228,12 +232,7 @@ impl ProxyHttp for Door {
         Ok(Box::new(peer))
     }
 
-    async fn upstream_request_filter(
-        &self,
-        _: &mut Downstream,
-        request: &mut RequestHeader,
-        context: &mut Context,
-    ) -> Result<()> {
+    fn upstream_request_filter(&self, request: &mut RequestHeader, context: &mut Context) -> Result<()> {
         let (Some(permit), Some(visitor)) = (&context.permit, &context.visitor) else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no identity"));
         };
@@ -247,18 +246,12 @@ impl ProxyHttp for Door {
         Ok(())
     }
 
-    async fn request_body_filter(
-        &self,
-        downstream: &mut Downstream,
-        body: &mut Option<Bytes>,
-        _: bool,
-        context: &mut Context,
-    ) -> Result<()> {
+    fn request_body_filter(downstream: &Downstream, body: Option<&Bytes>, context: &mut Context) -> Result<()> {
         // Pingora also passes the bytes of a tunnel through here.
         if downstream.was_upgraded() {
             return Ok(());
         }
-        context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        context.body_bytes += body.map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
         if most.is_some_and(|most| context.body_bytes > most) {
             return Err(Error::explain(ErrorType::HTTPStatus(413), "body is larger than max_body"));
@@ -266,7 +259,7 @@ impl ProxyHttp for Door {
         Ok(())
     }
 
-    async fn response_filter(
+    fn response_filter(
         &self,
         downstream: &mut Downstream,
         response: &mut ResponseHeader,
@@ -329,13 +322,7 @@ impl ProxyHttp for Door {
         FailToProxy { error_code: code, can_reuse_downstream: false }
     }
 
-    fn fail_to_connect(
-        &self,
-        _: &mut Downstream,
-        _: &HttpPeer,
-        context: &mut Context,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
+    fn fail_to_connect(&self, context: &mut Context, mut error: Box<Error>) -> Box<Error> {
         // Nothing was sent, so the next server may have it, whatever the method.
         if let Some(server) = &context.upstream {
             context.unreached.mark(server);
@@ -344,41 +331,17 @@ impl ProxyHttp for Door {
         error.set_retry(more);
         error
     }
+}
 
-    /// An idle connection to the app may be dead: what changes nothing is tried on another, what may have been done is not.
-    fn error_while_proxy(
-        &self,
-        _: &HttpPeer,
-        downstream: &mut Downstream,
-        mut error: Box<Error>,
-        _: &mut Context,
-        was_reused: bool,
-    ) -> Box<Error> {
-        if downstream.req_header().method.is_safe() && !downstream.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(was_reused);
-        } else {
-            error.set_retry(false);
-        }
-        error
-    }
-
-    async fn logging(&self, downstream: &mut Downstream, error: Option<&Error>, context: &mut Context) {
-        context.is_logged = true;
-        context.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
+impl Context {
+    fn log(&mut self, downstream: &Downstream, error: Option<&Error>) {
+        self.is_logged = true;
+        self.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
     }
 
     /// Without the query, where tokens travel.
-    fn request_summary(&self, _: &Downstream, context: &Context) -> String {
-        format!("{} {}", context.entry.method, context.entry.path)
-    }
-
-    /// Ours says more, and nothing of what the upstream sent.
-    fn suppress_error_log(&self, _: &Downstream, _: &Context, _: &Error) -> bool {
-        true
-    }
-
-    fn suppress_proxy_warn_log(&self, _: &Downstream, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
-        true
+    fn summary(&self) -> String {
+        format!("{} {}", self.entry.method, self.entry.path)
     }
 }
 

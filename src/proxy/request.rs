@@ -36,7 +36,7 @@ impl Door {
         }
         wire::check(downstream)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let visitor = Visitor::read(&head, wire::peer(downstream), self.scheme, &self.trusted_proxies);
+        let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
         context.meet(&head, &visitor);
         if let Some(endpoint) = self.names.endpoint(head.path) {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));

@@ -62,9 +62,13 @@ impl Answer {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the door listens");
-        stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self::try_connect(address).await.expect("the door listens")
+    }
+
+    pub async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::new() })
     }
 
     /// Sends bytes; a peer that closed already is noticed by reading.

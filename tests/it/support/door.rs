@@ -152,19 +152,17 @@ pub fn config(upstream: &Upstream) -> String {
 impl Door {
     /// Starts with a configuration; its address is replaced by a free port on loopback.
     pub async fn start(config: &str) -> Self {
-        let text = if config.contains("[listen]") {
-            config.replace("[listen]", "[listen]\naddress = \"127.0.0.1:0\"")
-        } else {
-            format!("[listen]\naddress = \"127.0.0.1:0\"\n{config}")
-        };
-        let config = Config::parse(Path::new("test.toml"), &text, &Secrets::find).unwrap_or_else(|problems| {
-            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        });
+        let config = parse(config);
         let clock = TestClock(Arc::new(AtomicI64::new(NOW.0)));
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
         let running = server::start(&config, clock_of_server).await.expect("a free port");
         Self { address: running.address, clock, running, host: "portal.test".into() }
+    }
+
+    /// Puts another configuration in the place of the one before, as a reload does; what takes a restart, by its key.
+    pub fn reload(&self, config: &str) -> Vec<&'static str> {
+        self.running.live.apply(&parse(config))
     }
 
     /// Stops as on SIGTERM.
@@ -199,4 +197,16 @@ impl Door {
     pub async fn exchange(&self, token: &str) -> Answer {
         self.post("/_auth/exchange").bearer(token).send().await
     }
+}
+
+/// A configuration with a free port on loopback for its address.
+fn parse(config: &str) -> Config {
+    let text = if config.contains("[listen]") {
+        config.replace("[listen]", "[listen]\naddress = \"127.0.0.1:0\"")
+    } else {
+        format!("[listen]\naddress = \"127.0.0.1:0\"\n{config}")
+    };
+    Config::parse(Path::new("test.toml"), &text, &Secrets::find).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Answer, client::PATIENCE};
+use super::{Answer, Upstream, client::PATIENCE};
 
 /// A certificate for `portal.test`, in files.
 pub struct Certificate {
@@ -35,8 +35,23 @@ impl Certificate {
         format!("tls = {{ cert = {:?}, key = {:?} }}\n", file("cert.pem"), file("key.pem"))
     }
 
+    /// Another in the same files, as on a renewal; the one before is no longer believed.
+    pub fn renew(&mut self) {
+        let made = rcgen::generate_simple_self_signed(["portal.test".to_owned(), "globex.test".to_owned()]).unwrap();
+        for (name, pem) in [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())] {
+            let new = self.folder.path().join("new");
+            std::fs::write(&new, pem).unwrap();
+            std::fs::rename(new, self.folder.path().join(name)).unwrap();
+        }
+        self.root = made.cert.der().clone();
+    }
+
     /// Opens a connection that speaks one of these protocols.
     pub async fn connect(&self, address: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
+        self.try_connect(address, protocols).await.unwrap()
+    }
+
+    pub async fn try_connect(&self, address: SocketAddr, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -46,18 +61,22 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let tcp = TcpStream::connect(address).await.unwrap();
+        let tcp = TcpStream::connect(address).await?;
         let name = ServerName::try_from("portal.test").unwrap();
-        timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.expect("in time").unwrap()
+        timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.expect("in time")
     }
 
     /// Opens a connection of HTTP/2.
     pub async fn h2(&self, address: SocketAddr) -> H2 {
-        let stream = self.connect(address, &["h2"]).await;
-        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        self.try_h2(address).await.unwrap()
+    }
+
+    pub async fn try_h2(&self, address: SocketAddr) -> std::io::Result<H2> {
+        let stream = self.try_connect(address, &["h2"]).await?;
+        let (sender, connection) = h2::client::handshake(stream).await.map_err(std::io::Error::other)?;
         // It ends with the server's error or ours; what matters is what requests get.
         tokio::spawn(connection);
-        H2 { sender }
+        Ok(H2 { sender })
     }
 }
 
@@ -73,6 +92,21 @@ impl H2 {
         timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time")
     }
 
+    /// Sends a request, if the connection still takes one; `Err` when it gets no answer. A GOAWAY that crosses a request tells
+    /// the client that it was not looked at and may be sent again (RFC 9113 section 6.8): then the app must not have seen it.
+    pub async fn try_send(&mut self, request: Request<()>, upstream: &Upstream) -> Result<Option<Answer>, h2::Error> {
+        let path = request.uri().path().to_owned();
+        let Ok(mut sender) = self.sender.clone().ready().await else { return Ok(None) };
+        let Ok((response, _)) = sender.send_request(request, true) else { return Ok(None) };
+        match timeout(PATIENCE, read(response)).await.expect("an answer in time") {
+            Err(e) if e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR) => {
+                assert!(!upstream.seen().iter().any(|seen| seen.target() == path), "{path} was done, and not answered");
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
+    }
+
     /// Sends a request, and leaves its answer to be read as it comes.
     pub async fn begin(&mut self, request: Request<()>) -> h2::RecvStream {
         let mut sender = self.sender.clone().ready().await.unwrap();
@@ -86,15 +120,19 @@ impl H2 {
         if let Some(body) = body {
             stream.send_data(Bytes::copy_from_slice(body), true)?;
         }
-        let (head, mut data) = response.await?.into_parts();
-        let mut body = Vec::new();
-        while let Some(chunk) = data.data().await {
-            let chunk = chunk?;
-            data.flow_control().release_capacity(chunk.len())?;
-            body.extend_from_slice(&chunk);
-        }
-        Ok(answer(&Response::from_parts(head, ()), body))
+        read(response).await
     }
+}
+
+async fn read(response: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
+    let (head, mut data) = response.await?.into_parts();
+    let mut body = Vec::new();
+    while let Some(chunk) = data.data().await {
+        let chunk = chunk?;
+        data.flow_control().release_capacity(chunk.len())?;
+        body.extend_from_slice(&chunk);
+    }
+    Ok(answer(&Response::from_parts(head, ()), body))
 }
 
 fn answer(response: &Response<()>, body: Vec<u8>) -> Answer {

@@ -1,0 +1,160 @@
+//! Reload: on SIGHUP, or when a file of the configuration has changed, everything is built anew and put in place at once. What is
+//! wrong is said, counted, and changes nothing.
+
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    config::{Config, Sources},
+    live::Live,
+    log, systemd,
+    watch::{Touch, Watch},
+};
+
+/// Several files are often changed together; so long without a change, and they are taken for done.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Files that are changed all the time are taken all the same.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The files of a configuration under watch. Begun before anything is served: what is written later is seen from its first byte.
+pub struct Watched {
+    files: Files,
+    touches: UnboundedReceiver<Touch>,
+}
+
+impl Watched {
+    /// Begins to watch what a configuration was read from.
+    pub fn new(file: PathBuf, sources: Sources) -> Self {
+        let (told, touches) = mpsc::unbounded_channel();
+        let mut files = Files { file, sources, watch: None, is_lost: false, told };
+        files.watch();
+        Self { files, touches }
+    }
+}
+
+/// Keeps a server to its configuration, for good. `asked` receives whenever an operator asks.
+pub async fn keep(watched: Watched, live: Arc<Live>, mut asked: mpsc::Receiver<()>) {
+    let Watched { files, mut touches } = watched;
+    let files = Arc::new(Mutex::new(files));
+    let reload = || {
+        let live = live.clone();
+        reading(&files, move |files| files.reload(&live))
+    };
+    // Files that are being written.
+    let mut open = HashSet::new();
+    loop {
+        quiet(&mut touches, &mut open).await;
+        // What changed since the files were read, or before they were watched, is noticed here.
+        while open.is_empty() && reading(&files, Files::have_changed).await {
+            reload().await;
+            quiet(&mut touches, &mut open).await;
+        }
+        tokio::select! {
+            is_asked = asked.recv() => match is_asked {
+                Some(()) => reload().await,
+                None => return,
+            },
+            Some(touch) = touches.recv() => note(touch, &mut open),
+        }
+    }
+}
+
+/// Waits until nothing happens any more.
+async fn quiet(touches: &mut UnboundedReceiver<Touch>, open: &mut HashSet<PathBuf>) {
+    let end = Instant::now() + LONGEST;
+    while Instant::now() < end
+        && let Ok(Some(touch)) = timeout(QUIET, touches.recv()).await
+    {
+        note(touch, open);
+    }
+}
+
+fn note(touch: Touch, open: &mut HashSet<PathBuf>) {
+    match touch {
+        Touch::Begun(path) => {
+            open.insert(path);
+        }
+        Touch::Done(path) => {
+            open.remove(&path);
+        }
+        Touch::Other => {}
+    }
+}
+
+/// Reads files, which may take its time, where it keeps nobody waiting.
+async fn reading<T>(files: &Arc<Mutex<Files>>, what: impl FnOnce(&mut Files) -> T + Send + 'static) -> T
+where
+    T: Default + Send + 'static,
+{
+    let files = files.clone();
+    spawn_blocking(move || what(&mut files.lock())).await.unwrap_or_default()
+}
+
+/// The files of the configuration as they were last read, right or wrong.
+struct Files {
+    file: PathBuf,
+    sources: Sources,
+    watch: Option<Watch>,
+    /// Whether it was said that not all is watched.
+    is_lost: bool,
+    told: UnboundedSender<Touch>,
+}
+
+impl Files {
+    /// Whether they hold something else than when they were read.
+    fn have_changed(&mut self) -> bool {
+        // First, so that nothing happens in between.
+        self.watch();
+        self.sources.have_changed()
+    }
+
+    /// Watches them by the way they are reached now.
+    fn watch(&mut self) {
+        let is_on = |watch: &Watch| watch.is_on(self.sources.paths());
+        if self.watch.as_ref().is_some_and(is_on) {
+            return;
+        }
+        let lost = match Watch::on(self.sources.paths(), self.told.clone()) {
+            Ok(mut watch) => {
+                let lost = watch.lost.take();
+                self.watch = Some(watch);
+                lost
+            }
+            Err(e) => Some(e),
+        };
+        if let Some(e) = lost.filter(|_| !self.is_lost) {
+            log::caution(&format!("files of the configuration cannot be watched: {e}; send SIGHUP after a change"));
+            self.is_lost = true;
+        }
+    }
+
+    fn reload(&mut self, live: &Live) {
+        systemd::reloading();
+        let (config, sources) = Config::load_noting(&self.file);
+        self.sources = sources;
+        match config {
+            Ok(config) => {
+                for key in live.apply(&config) {
+                    log::caution(&format!("{key} has changed, which takes a restart; everything else is in force"));
+                }
+                live.reloads.took();
+                log::reloaded(config.tenants.count(), config.routes.len());
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    log::caution(&format!("{problem}"));
+                }
+                live.reloads.refused();
+                log::not_reloaded(problems.len());
+            }
+        }
+        systemd::ready();
+    }
+}
