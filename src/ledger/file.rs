@@ -169,12 +169,7 @@ impl LedgerFile {
                     is_changed |= has_changed;
                 }
             }
-            // What was there already is on disk already.
-            if is_changed {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
+            end(transaction, is_changed)?;
             Ok(done)
         })
     }
@@ -197,12 +192,7 @@ impl LedgerFile {
                     }
                 }
             }
-            if is_changed {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
-            Ok(())
+            end(transaction, is_changed)
         })
     }
 
@@ -289,6 +279,16 @@ fn apply(
     Ok((spend, has_changed))
 }
 
+/// What has changed nothing needs no fsync: what was there already is on disk already.
+fn end(transaction: WriteTransaction, is_changed: bool) -> Result<(), Trouble> {
+    if is_changed {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    Ok(())
+}
+
 fn is_any<T>(mut rows: impl Iterator<Item = T>) -> bool {
     rows.next().is_some()
 }
@@ -307,11 +307,7 @@ fn open_database(file: File) -> Result<Database, Trouble> {
     let is_whole = transaction.list_tables()?.count() == known.len();
     transaction.open_table(SPENT)?;
     transaction.open_table(REVOKED)?;
-    if is_whole {
-        transaction.abort()?
-    } else {
-        transaction.commit()?
-    }
+    end(transaction, !is_whole)?;
     Ok(database)
 }
 
