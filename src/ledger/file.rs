@@ -13,8 +13,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
-    backends::FileBackend,
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableHandle,
+    WriteTransaction, backends::FileBackend,
 };
 
 use super::{Extent, OpenError, Revocation, Revocations, Spend, Subject, Token};
@@ -130,6 +130,7 @@ impl LedgerFile {
         }
         let is_new = about.len() == 0 || was_never_begun(&mut file)?;
         let database = open_database(file)?;
+        let about = std::fs::metadata(path).map_err(|error| of_io(&error))?;
         if is_new {
             sync_folder(path).map_err(|error| of_io(&error))?;
         }
@@ -139,6 +140,14 @@ impl LedgerFile {
     /// Whether its path leads elsewhere by now, or nowhere: what is written here would be gone with this process.
     pub fn is_moved(&self) -> bool {
         !std::fs::metadata(&self.path).is_ok_and(|about| (about.dev(), about.ino()) == self.place)
+    }
+
+    /// How many revocations there are, at most.
+    pub fn count(&self) -> Result<usize, Trouble> {
+        guarded(|| {
+            let rows = self.database.begin_read()?.open_table(REVOKED)?.len()?;
+            Ok(usize::try_from(rows).unwrap_or(0))
+        })
     }
 
     /// Tells `revocations` what is here and has not ended by `now`.

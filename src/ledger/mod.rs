@@ -144,10 +144,12 @@ pub enum Standing {
 impl Ledger {
     /// Opens the ledger of a configuration, all revocations loaded.
     pub async fn open(settings: &Settings, now: UnixTime) -> Result<Self, OpenError> {
-        let revocations = Arc::new(Revocations::new(settings.most));
-        let store = match &settings.store {
-            StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
-            StoreSettings::Path(path) => Store::Embedded(Embedded::open(path, revocations.clone(), now).await?),
+        let (store, revocations) = match &settings.store {
+            StoreSettings::Memory => return Ok(Self::in_memory(settings.most)),
+            StoreSettings::Path(path) => {
+                let (file, revocations) = Embedded::open(path, settings.most, now).await?;
+                (Store::Embedded(file), revocations)
+            }
         };
         Ok(Self { revocations, store })
     }

@@ -404,6 +404,28 @@ async fn a_file_that_cannot_be_a_ledger_is_one_clear_line_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_file_that_was_being_made_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    // redb sets the length, then writes all but the first bytes, then those.
+    let lengthened = vec![0; 1 << 20];
+    let mut headed = lengthened.clone();
+    headed[9..320].fill(7);
+    for bytes in [Vec::new(), lengthened.clone(), headed.clone()] {
+        fs::write(&path, bytes).unwrap();
+        let ledger = Ledger::open(&settings(&path), NOW).await.unwrap();
+        assert_eq!(ledger.spend(&spent(0), NOW).await, Ok(Spend::First));
+        drop(ledger);
+        let ledger = Ledger::open(&settings(&path), NOW).await.unwrap();
+        assert_eq!(ledger.spend(&spent(0), NOW).await, Ok(Spend::Again));
+    }
+    headed[9_000] = 7;
+    fs::write(&path, &headed).unwrap();
+    assert!(Ledger::open(&settings(&path), NOW).await.is_err(), "that was more than a beginning");
+    assert_eq!(fs::read(&path).unwrap(), headed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_where_no_ledger_can_be_is_one_clear_line() {
     let is_root = rustix::process::getuid().is_root();
     let as_nobody: &[&str] =
