@@ -76,7 +76,7 @@ fn open(path: &Path, count: usize) {
     let seconds = started.elapsed().as_secs_f64();
     assert_eq!(ledger.revocations(), count);
     let pages: usize = fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let held = pages * rustix::param::page_size() >> 20;
+    let held = (pages * rustix::param::page_size()) >> 20;
     println!("{count} revocations: opened in {seconds:.2} s, the process holds {held} MB");
     let (known, unknown) = (subjects("0"), subjects("nobody"));
     assert_eq!(ledger.find(&known, NOW).unwrap().is_some(), count > 0);
