@@ -64,8 +64,8 @@ enum Request {
 }
 
 impl Embedded {
-    /// Opens the file and tells `revocations` what is in it.
-    pub async fn open(path: &Path, revocations: Arc<Revocations>, now: UnixTime) -> Result<Self, OpenError> {
+    /// Opens the file, with the revocations that are in it.
+    pub async fn open(path: &Path, most: usize, now: UnixTime) -> Result<(Self, Arc<Revocations>), OpenError> {
         // A limit on the size of files would otherwise be the end of the process: the default of SIGXFSZ. Received once, the
         // write fails instead.
         let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
@@ -77,25 +77,21 @@ impl Embedded {
         let (requests, received) = sync_channel(MOST_WAITING);
         let (opened, is_open) = oneshot::channel();
         let (path, of_writer) = (path.to_owned(), shared.clone());
-        let run = move || {
-            let file = LedgerFile::open(&path).and_then(|file| file.load(&revocations, now).map(|()| file));
-            match file {
-                Ok(file) => {
-                    let writer = Writer { path, revocations, shared: of_writer, file: Place::Open(file) };
-                    if opened.send(Ok(())).is_ok() {
-                        writer.run(&received);
-                    }
+        let run = move || match open(&path, most, now) {
+            Ok((file, revocations)) => {
+                // Whoever waited has gone if this is not received; likewise below.
+                if opened.send(Ok(revocations.clone())).is_ok() {
+                    Writer { path, revocations, shared: of_writer, file: Place::Open(file) }.run(&received);
                 }
-                // Whoever waited has gone if this is not received.
-                Err(trouble) => drop(opened.send(Err(trouble.at_start(&path)))),
             }
+            Err(trouble) => drop(opened.send(Err(trouble.at_start(&path)))),
         };
         let gone = || OpenError::Unusable("the ledger's thread has ended; start again".into());
         let thread = Builder::new().name("ledger".into()).spawn(run);
         let writer =
             thread.map_err(|e| OpenError::Unusable(format!("no thread for the ledger: {e}; raise the limit")))?;
-        is_open.await.unwrap_or_else(|_| Err(gone()))?;
-        Ok(Self { requests: Some(requests), shared, writer: Some(writer) })
+        let revocations = is_open.await.unwrap_or_else(|_| Err(gone()))?;
+        Ok((Self { requests: Some(requests), shared, writer: Some(writer) }, revocations))
     }
 
     pub async fn spend(&self, token: &Token) -> Result<Spend, LedgerError> {
@@ -170,6 +166,13 @@ impl Drop for Embedded {
             let _ = writer.join();
         }
     }
+}
+
+fn open(path: &Path, most: usize, now: UnixTime) -> Result<(LedgerFile, Arc<Revocations>), Trouble> {
+    let file = LedgerFile::open(path)?;
+    let revocations = Revocations::with_room(most, file.count()?);
+    file.load(&revocations, now)?;
+    Ok((file, Arc::new(revocations)))
 }
 
 fn unavailable(why: &str) -> LedgerError {
@@ -309,8 +312,12 @@ impl Writer {
             Err(trouble) => {
                 let text = trouble.to_string();
                 *self.shared.standing.lock() = Standing::Unwritable(text.clone());
-                if let Place::Broken { why, next, .. } = &mut self.file {
+                if let Place::Broken { why, next, moved } = &mut self.file {
                     *why = text;
+                    if matches!(trouble, Trouble::Locked) {
+                        // By us: there are file systems on which a file changes its number.
+                        *moved = None;
+                    }
                     // A large file takes a while to be checked; that must not be all this machine does.
                     *next = Instant::now() + PAUSE.max(4 * started.elapsed());
                 }
@@ -341,13 +348,16 @@ impl Writer {
         *self.shared.standing.lock() = Standing::Unwritable(why.clone());
         // One that was moved may be made anew at once.
         let next = Instant::now() + if has_moved { Duration::ZERO } else { PAUSE };
-        let broken = Place::Broken { why: why.clone(), next, moved: None };
-        if let (Place::Open(file), Place::Broken { moved, .. }) =
-            (std::mem::replace(&mut self.file, broken), &mut self.file)
-            && has_moved
-        {
-            *moved = Some(file);
-        }
+        let moved = match std::mem::replace(&mut self.file, Place::Released) {
+            Place::Open(file) if has_moved => Some(file),
+            Place::Open(file) => {
+                // It fails again, as it must.
+                let _ = file.close();
+                None
+            }
+            Place::Broken { .. } | Place::Released => None,
+        };
+        self.file = Place::Broken { why: why.clone(), next, moved };
         why
     }
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
-    backends::FileBackend,
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableHandle,
+    WriteTransaction, backends::FileBackend,
 };
 
 use super::{Extent, OpenError, Revocation, Revocations, Spend, Subject, Token};
@@ -130,6 +130,7 @@ impl LedgerFile {
         }
         let is_new = about.len() == 0 || was_never_begun(&mut file)?;
         let database = open_database(file)?;
+        let about = std::fs::metadata(path).map_err(|error| of_io(&error))?;
         if is_new {
             sync_folder(path).map_err(|error| of_io(&error))?;
         }
@@ -139,6 +140,14 @@ impl LedgerFile {
     /// Whether its path leads elsewhere by now, or nowhere: what is written here would be gone with this process.
     pub fn is_moved(&self) -> bool {
         !std::fs::metadata(&self.path).is_ok_and(|about| (about.dev(), about.ino()) == self.place)
+    }
+
+    /// How many revocations there are, at most.
+    pub fn count(&self) -> Result<usize, Trouble> {
+        guarded(|| {
+            let rows = self.database.begin_read()?.open_table(REVOKED)?.len()?;
+            Ok(usize::try_from(rows).unwrap_or(0))
+        })
     }
 
     /// Tells `revocations` what is here and has not ended by `now`.
@@ -169,12 +178,7 @@ impl LedgerFile {
                     is_changed |= has_changed;
                 }
             }
-            // What was there already is on disk already.
-            if is_changed {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
+            end(transaction, is_changed)?;
             Ok(done)
         })
     }
@@ -197,12 +201,7 @@ impl LedgerFile {
                     }
                 }
             }
-            if is_changed {
-                transaction.commit()?
-            } else {
-                transaction.abort()?
-            }
-            Ok(())
+            end(transaction, is_changed)
         })
     }
 
@@ -289,6 +288,16 @@ fn apply(
     Ok((spend, has_changed))
 }
 
+/// What has changed nothing needs no fsync: what was there already is on disk already.
+fn end(transaction: WriteTransaction, is_changed: bool) -> Result<(), Trouble> {
+    if is_changed {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    Ok(())
+}
+
 fn is_any<T>(mut rows: impl Iterator<Item = T>) -> bool {
     rows.next().is_some()
 }
@@ -307,11 +316,7 @@ fn open_database(file: File) -> Result<Database, Trouble> {
     let is_whole = transaction.list_tables()?.count() == known.len();
     transaction.open_table(SPENT)?;
     transaction.open_table(REVOKED)?;
-    if is_whole {
-        transaction.abort()?
-    } else {
-        transaction.commit()?
-    }
+    end(transaction, !is_whole)?;
     Ok(database)
 }
 

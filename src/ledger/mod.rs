@@ -152,14 +152,16 @@ pub enum Standing {
 impl Ledger {
     /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
     pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
-        let revocations = Arc::new(Revocations::new(settings.most));
-        let store = match &settings.store {
-            StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+        let (store, revocations) = match &settings.store {
+            StoreSettings::Memory => return Ok(Self::in_memory(settings.most)),
             StoreSettings::Path(path) => {
-                Store::Embedded(Embedded::open(path, revocations.clone(), clock.settled()).await?)
+                let (file, revocations) = Embedded::open(path, settings.most, clock.settled()).await?;
+                (Store::Embedded(file), revocations)
             }
             StoreSettings::Redis(redis) => {
-                Store::Redis(redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await)
+                let revocations = Arc::new(Revocations::new(settings.most));
+                let link = redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await;
+                (Store::Redis(link), revocations)
             }
         };
         Ok(Self { revocations, store })

@@ -177,7 +177,17 @@ pub struct Revocations {
 impl Revocations {
     /// Takes at most `most` of this process's own; what a store knows is always taken.
     pub fn new(most: usize) -> Self {
-        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most, swept_at: AtomicI64::new(i64::MIN) }
+        Self::with_room(most, 0)
+    }
+
+    /// The same, with room for so many at once: to grow to a million takes twice the memory for a while.
+    pub(super) fn with_room(most: usize, room: usize) -> Self {
+        Self {
+            entries: DashMap::with_capacity(room),
+            count: AtomicUsize::new(0),
+            most,
+            swept_at: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// Adds one of our own, unless there is no room.
