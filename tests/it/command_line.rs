@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Ask, Process, Secrets, free_port, until};
+use crate::support::{Ask, Process, Secrets, eventually, free_port};
 
 fn vestibule(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
@@ -307,7 +307,7 @@ async fn an_operator_revokes_from_the_command_line() {
     };
     // The log is written by a thread of its own.
     let mut handle = String::new();
-    until("the exchange is logged", async || {
+    eventually(20, "the exchange is logged", async || {
         let log = fs::read_to_string(at("log")).unwrap();
         let line = log.lines().find(|line| line.contains("exchanged") && line.contains("user=\"maya\""));
         let found = line.and_then(|line| line.split("session=").nth(1)).map(|rest| rest.split(' ').next().unwrap());

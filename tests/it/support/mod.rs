@@ -17,7 +17,7 @@ pub use between::{Between, Fault};
 pub use client::{Answer, Ask, Client, PATIENCE};
 pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
-pub use process::{Process, free_port, until};
+pub use process::{Process, free_port};
 pub use recorder::{Record, Recorder, SERIAL};
 pub use redis::{RedisServer, cli};
 pub use served::{Load, Served, token_of_now, with_listen};
@@ -26,7 +26,7 @@ pub use tls::{Certificate, H2};
 pub use upstream::Upstream;
 
 /// Waits until it is so, at most some seconds.
-pub async fn eventually(seconds: u64, what: &str, is_so: impl AsyncFn() -> bool) {
+pub async fn eventually(seconds: u64, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let end = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
     while !is_so().await {
         assert!(tokio::time::Instant::now() < end, "not within {seconds} s: {what}");

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use vestibule::time::Clock;
 
-use super::{Ask, Certificate, Client, Issuer, Process, Secrets, Upstream, free_port, until};
+use super::{Ask, Certificate, Client, Issuer, Process, Secrets, Upstream, eventually, process::free_port};
 
 /// A process that serves.
 pub struct Served {
@@ -94,11 +94,11 @@ impl Served {
     }
 
     pub async fn until_reloads(&self, wanted: (usize, usize)) {
-        until(&format!("{wanted:?} reloads"), async || self.reloads() == wanted).await;
+        eventually(20, &format!("{wanted:?} reloads"), async || self.reloads() == wanted).await;
     }
 
     pub async fn until_said(&self, what: &str, times: usize) {
-        until(&format!("{what} {times} times in {}", self.log()), async || self.said(what) >= times).await;
+        eventually(20, &format!("{what} {times} times in {}", self.log()), async || self.said(what) >= times).await;
     }
 
     pub fn ask(&self, method: &str, target: &str) -> Ask {
@@ -123,7 +123,7 @@ impl Served {
         let log = self.log();
         let line = log.lines().rev().find(|line| line.contains(" vestibule: handed over")).unwrap();
         self.successors.push(line.rsplit('=').next().unwrap().trim().parse().unwrap());
-        until(&format!("{before} ends"), async || has_ended(before)).await;
+        eventually(20, &format!("{before} ends"), async || has_ended(before)).await;
     }
 }
 
@@ -239,7 +239,7 @@ impl Load {
     /// Waits until so many more were answered.
     pub async fn more(&self, count: usize) {
         let before = self.answered();
-        until(&format!("{count} more answers"), async || self.answered() >= before + count).await;
+        eventually(20, &format!("{count} more answers"), async || self.answered() >= before + count).await;
     }
 
     /// Ends it, and says what failed.
