@@ -11,6 +11,7 @@
 mod support;
 
 mod attacks;
+mod cluster;
 mod command_line;
 mod configuration;
 mod conformance;
