@@ -69,7 +69,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
     let admin_listener = config.listen.admin.map(|address| bind("admin", address)).transpose()?;
     let (stopping, stopped) = watch::channel(false);
     let in_flight = Arc::new(AtomicUsize::new(0));
-    let ledger = Arc::new(Ledger::open(&config.ledger, clock.now()).await?);
+    let ledger = Arc::new(Ledger::open(&config.ledger, &clock).await?);
     if config.ledger.store == StoreSettings::Memory {
         crate::log::caution(
             "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",

@@ -4,6 +4,7 @@ mod identity;
 mod keys;
 mod ledger;
 mod reader;
+mod redis;
 mod routes;
 mod server;
 mod tenants;

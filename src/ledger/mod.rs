@@ -10,15 +10,20 @@
 //! | Redis | as Redis is told to | every instance |
 
 mod memory;
+mod redis;
 mod revocations;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::{identity::TenantId, time::UnixTime};
+use crate::{
+    identity::TenantId,
+    time::{Clock, UnixTime},
+};
 
 use memory::Spent;
+pub use redis::{Address, Login, RedisSettings, Servers, Transport};
 pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
 
 /// `[ledger]`.
@@ -35,16 +40,18 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
     Memory,
+    Redis(RedisSettings),
 }
 
 /// What is remembered, and where.
 pub struct Ledger {
-    revocations: Revocations,
+    revocations: Arc<Revocations>,
     store: Store,
 }
 
 enum Store {
     Memory(Spent),
+    Redis(redis::Redis),
 }
 
 /// A token as far as spending goes.
@@ -120,23 +127,28 @@ pub enum Standing {
 }
 
 impl Ledger {
-    /// Opens the ledger of a configuration, all revocations loaded.
-    pub async fn open(settings: &Settings, _now: UnixTime) -> Result<Self, OpenError> {
+    /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
+    pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
+        let revocations = Arc::new(Revocations::new(settings.most));
         let store = match &settings.store {
             StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+            StoreSettings::Redis(redis) => {
+                Store::Redis(redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await)
+            }
         };
-        Ok(Self { revocations: Revocations::new(settings.most), store })
+        Ok(Self { revocations, store })
     }
 
     /// One in memory, which needs no opening.
     pub fn in_memory(most: usize) -> Self {
-        Self { revocations: Revocations::new(most), store: Store::Memory(Spent::new(most)) }
+        Self { revocations: Arc::new(Revocations::new(most)), store: Store::Memory(Spent::new(most)) }
     }
 
     /// Spends a token. Of any number of callers, on any instance that shares the store, one gets [`Spend::First`].
     pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
         match &self.store {
             Store::Memory(spent) => spent.spend(token, now),
+            Store::Redis(redis) => redis.spend(token, now).await,
         }
     }
 
@@ -145,11 +157,16 @@ impl Ledger {
         self.revocations.insert(revocation, now)?;
         match &self.store {
             Store::Memory(_) => Ok(()),
+            Store::Redis(redis) => redis.revoke(revocation).await,
         }
     }
 
     /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
     pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
+        match &self.store {
+            Store::Memory(_) => {}
+            Store::Redis(redis) => redis.check_fresh()?,
+        }
         Ok(self.revocations.find(subjects, issued_at))
     }
 
@@ -158,6 +175,8 @@ impl Ledger {
         self.revocations.sweep(now);
         match &self.store {
             Store::Memory(spent) => spent.sweep(now),
+            // What has expired there ends by itself, or is removed by one of the instances.
+            Store::Redis(_) => {}
         }
     }
 
@@ -165,6 +184,7 @@ impl Ledger {
     pub fn standing(&self) -> Standing {
         match &self.store {
             Store::Memory(_) => Standing::Sound,
+            Store::Redis(redis) => redis.standing(),
         }
     }
 
