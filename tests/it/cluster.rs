@@ -200,6 +200,10 @@ async fn what_dies_is_not_noticed_and_what_ended_stays_ended() {
     let known = |user: &str| [(); 3].map(|()| Ok(user.to_owned()));
     let refused = [(); 3].map(|()| Err(401));
 
+    for instance in INSTANCES {
+        until(Duration::from_secs(10), "it is ready", async || cluster.takes_part(instance).await).await;
+    }
+
     // Signed in once, known on all three, whichever HAProxy chooses.
     let tom = cluster.sign_in("tom").await;
     assert_eq!(cluster.known_as(&tom).await, known("tom"));
