@@ -15,7 +15,7 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`socket`], [`connection`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
+//! | 7 | [`request_id`], [`socket`], [`connection`], [`underway`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`listener`], [`server`], [`demo`], [`cli`] | sockets, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
@@ -58,6 +58,7 @@ pub mod stamp;
 pub mod tenant;
 pub mod time;
 pub mod token;
+pub mod underway;
 pub mod upstream;
 pub mod visitor;
 pub mod wire;

@@ -152,6 +152,23 @@ impl Gate {
         Ok(proof)
     }
 
+    /// Whether who was admitted by a proof, perhaps under an earlier configuration, would be so still. Idle time does not count: who
+    /// listens is no idler.
+    pub fn holds(&self, proof: &Proof, now: UnixTime) -> bool {
+        let Some(tenant) = self.tenants.alone(&proof.tenant.id).and_then(|candidates| candidates.sole()) else {
+            return false;
+        };
+        let is_in_time = match &proof.kind {
+            ProofKind::Token(claims) => {
+                let mut keys = tenant.tokens.keys.0.iter();
+                (claims.valid.0..=claims.valid.1).contains(&now)
+                    && keys.any(|key| key.id == claims.key && key.is_valid(now))
+            }
+            ProofKind::Session(session) => now < session.ends_at(tenant.sessions.lifetime),
+        };
+        is_in_time && self.ledger.find(&proof.subjects, proof.issued_at()) == Ok(None)
+    }
+
     fn unrevoked(&self, proof: Arc<Proof>) -> Result<Arc<Proof>, Refusal> {
         match self.ledger.find(&proof.subjects, proof.issued_at()) {
             Ok(None) => Ok(proof),

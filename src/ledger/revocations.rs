@@ -227,6 +227,12 @@ impl Revocations {
         subjects.into_iter().flatten().find_map(covering).map(Extent::of_number)
     }
 
+    /// That of a subject, as it stands.
+    pub(super) fn of(&self, subject: Subject) -> Option<Revocation> {
+        let (extent, until) = *self.entries.get(&subject)?;
+        Some(Revocation { subject, extent: Extent::of_number(extent), until })
+    }
+
     /// Forgets those that cover nothing any more.
     pub fn sweep(&self, now: UnixTime) {
         self.entries.retain(|_, (_, until)| {

@@ -39,6 +39,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
+    underway::{self, Underway},
     upstream::{InFlight, Picked, Pool, Unreached},
     visitor::Visitor,
     wire,
@@ -57,6 +58,7 @@ pub struct Door {
     clock: Clock,
     request_ids: RequestIds,
     in_flight: InFlightLimit,
+    underway: Arc<Underway>,
 }
 
 /// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
@@ -79,13 +81,16 @@ pub struct Context {
     is_logged: bool,
     /// While it may take a connection to the app: what we answer ourselves is not counted.
     in_flight: Option<InFlight>,
+    /// Of a known caller: ends it when the identity does.
+    underway: Option<underway::Request>,
 }
 
 /// A request whose task is dropped, because its connection or the process ended, is in the log all the same.
 impl Drop for Context {
     fn drop(&mut self) {
         if !self.is_logged {
-            self.entry.write(None, Some("cut off"));
+            let is_ended = self.underway.as_ref().is_some_and(underway::Request::is_ended);
+            self.entry.write(None, Some(if is_ended { "identity ended" } else { "cut off" }));
         }
     }
 }
@@ -95,7 +100,7 @@ const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
 
 impl Door {
     /// Builds the proxy of a configuration around the gate.
-    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: InFlightLimit) -> Self {
+    pub fn new(config: &Config, gate: Gate, clock: Clock, in_flight: InFlightLimit, underway: Arc<Underway>) -> Self {
         Self {
             stamp: Stamp::new(
                 &config.identity,
@@ -112,7 +117,14 @@ impl Door {
             clock,
             request_ids: RequestIds::default(),
             in_flight,
+            underway,
         }
+    }
+
+    /// Ends the requests of those who would not be admitted any more.
+    pub fn end_expired(&self) {
+        let now = self.clock.now();
+        self.underway.end_unless(|proof| self.gate.holds(proof, now));
     }
 
     /// Which server failed, and how.
@@ -154,6 +166,7 @@ impl ProxyHttp for Door {
             upstream: None,
             is_logged: false,
             in_flight: Some(InFlight::on(&self.in_flight.count)),
+            underway: None,
         }
     }
 
@@ -189,6 +202,7 @@ impl ProxyHttp for Door {
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
+                    context.underway = self.underway.begin(proof.clone());
                 }
                 return Ok(false);
             }

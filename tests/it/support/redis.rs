@@ -1,13 +1,13 @@
 //! Redis servers of the test's own, on free ports, in folders of their own.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
 
-use super::Process;
+use super::{Process, free_port};
 
 /// A server. It goes with the test.
 pub struct RedisServer {
@@ -15,10 +15,6 @@ pub struct RedisServer {
     folder: TempDir,
     options: Vec<String>,
     process: Option<Process>,
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl RedisServer {
