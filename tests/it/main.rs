@@ -11,9 +11,9 @@
 mod support;
 
 mod attacks;
-mod cluster;
 mod cache;
 mod clocks;
+mod cluster;
 mod command_line;
 mod configuration;
 mod conformance;
