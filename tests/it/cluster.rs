@@ -8,7 +8,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -106,6 +106,13 @@ impl Drop for Cluster {
     /// Killed, the script could not stop what it started.
     fn drop(&mut self) {
         self.run.terminate();
+        for part in ["redis", "a", "b", "c"] {
+            if std::thread::panicking() {
+                let log = fs::read_to_string(self.data.path().join(format!("{part}.log"))).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().filter(|line| !line.contains("vestibule::a")).collect();
+                eprintln!("{part}.log:\n{}", lines.join("\n"));
+            }
+        }
     }
 }
 
@@ -150,7 +157,7 @@ async fn until<F: Future<Output = bool>>(patience: Duration, what: &str, so: imp
 #[derive(Default)]
 struct Seen {
     good: AtomicUsize,
-    failed: AtomicUsize,
+    failures: Mutex<Vec<String>>,
     wrong_identity: AtomicUsize,
     lost_revocation: AtomicUsize,
     done: AtomicBool,
@@ -158,7 +165,7 @@ struct Seen {
 
 impl Seen {
     fn failed(&self) -> usize {
-        self.failed.load(Ordering::SeqCst)
+        self.failures.lock().unwrap().len()
     }
 
     /// So many more good answers: the load goes on.
@@ -180,13 +187,18 @@ fn load(seen: &Arc<Seen>, cluster: &Cluster, user: Option<&str>, cookie: &str) -
             client.send(&bytes).await;
             let answer = client.receive(false).await;
             let count = match (answer.as_ref().map(identity), &user) {
-                (Some(Ok(found)), Some(user)) if found == *user => &seen.good,
-                (Some(Ok(_)), Some(_)) => &seen.wrong_identity,
-                (Some(Ok(_)), None) => &seen.lost_revocation,
-                (Some(Err(401)), None) => &seen.good,
-                _ => &seen.failed,
+                (Some(Ok(found)), Some(user)) if found == *user => Some(&seen.good),
+                (Some(Ok(_)), Some(_)) => Some(&seen.wrong_identity),
+                (Some(Ok(_)), None) => Some(&seen.lost_revocation),
+                (Some(Err(401)), None) => Some(&seen.good),
+                _ => None,
             };
-            count.fetch_add(1, Ordering::SeqCst);
+            match count {
+                Some(count) => {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+                None => seen.failures.lock().unwrap().push(format!("{answer:?}")),
+            }
             if answer.is_none_or(|answer| answer.header("connection") == Some("close")) {
                 client = Client::connect(address).await;
             }
@@ -241,7 +253,7 @@ async fn what_dies_is_not_noticed_and_what_ended_stays_ended() {
         people.push(load(&seen, &cluster, Some(user), &cluster.sign_in(user).await));
     }
     seen.more(100).await;
-    assert_eq!(seen.failed(), 0);
+    assert_eq!(seen.failed(), 0, "{:?}", seen.failures);
 
     // An instance dies under their hands.
     cluster.kill("b");
@@ -249,7 +261,7 @@ async fn what_dies_is_not_noticed_and_what_ended_stays_ended() {
     let in_flight = seen.failed();
     assert!(in_flight <= people.len(), "only what b had in its hands may fail: {in_flight}");
     seen.more(100).await;
-    assert_eq!(seen.failed(), in_flight, "none fails once it is known to be gone");
+    assert_eq!(seen.failed(), in_flight, "none fails once it is known to be gone: {:?}", seen.failures);
     cluster.restart("b");
     until(Duration::from_secs(10), "b is back", async || cluster.takes_part("b").await).await;
     // It knows who was signed out while it was another process.
@@ -273,7 +285,7 @@ async fn what_dies_is_not_noticed_and_what_ended_stays_ended() {
     }
     assert_eq!(cluster.known_as(&tom).await, refused);
     seen.more(100).await;
-    assert_eq!(seen.failed(), in_flight, "nobody who is signed in notices that Redis is gone");
+    assert_eq!(seen.failed(), in_flight, "nobody who is signed in notices that Redis is gone: {:?}", seen.failures);
 
     // It comes back, and nothing is forgotten.
     cluster.restart("redis");
