@@ -1,12 +1,12 @@
 # Contents (make help prints it with a word on each):
 #
-#   to try it        demo  django-helpdesk
+#   to try it        demo  django-helpdesk  cluster
 #   to work on it    test  fuzz  bench  overload  build  setup
 #   to ship it       docker
 #
 # Each target first installs what is missing: see scripts/setup.
 
-.PHONY: help demo django-helpdesk test fuzz bench overload build setup docker
+.PHONY: help demo django-helpdesk cluster test fuzz bench overload build setup docker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ django-helpdesk: ## the example: a Django help desk behind the proxy
 	@scripts/setup helpdesk
 	cargo build --release --locked
 	examples/django-helpdesk/run
+
+cluster: ## the example: three instances behind HAProxy, with one Redis
+	@scripts/setup cluster
+	cargo build --release --locked
+	examples/cluster/run
 
 # ---- To work on it
 

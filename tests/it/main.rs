@@ -13,6 +13,7 @@ mod support;
 mod attacks;
 mod cache;
 mod clocks;
+mod cluster;
 mod command_line;
 mod configuration;
 mod conformance;
