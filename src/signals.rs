@@ -37,8 +37,6 @@ impl Signals {
     /// Waits for the next.
     pub async fn next(&mut self) -> Ask {
         tokio::select! {
-            // Whoever asks for a reload and then for the end has the reload in the log.
-            biased;
             _ = self.hangup.recv() => Ask::Reload,
             _ = self.terminate.recv() => Ask::Stop,
             _ = self.interrupt.recv() => Ask::Stop,

@@ -213,7 +213,7 @@ fn it_serves_answers_for_its_health_and_stops_in_order() {
     assert_eq!(served.terminate(), Some(0));
     let mut log = String::new();
     served.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(log.contains("the ledger is in memory") && log.contains(" vestibule: reloaded"), "{log}");
+    assert!(log.contains("the ledger is in memory"), "{log}");
 }
 
 #[test]
