@@ -96,7 +96,7 @@ fn end_to_end(criterion: &mut Criterion) {
     let (bare, door, _running) = runtime.block_on(async {
         let upstream = upstream().await;
         let config = support::config(1, 10, upstream);
-        let running = server::start(&config, Clock::reading(|| support::NOW)).expect("a free port");
+        let running = server::start(&config, Clock::reading(|| support::NOW)).await.expect("a free port");
         (bare(upstream, stopped), running.address, running)
     });
     let request = format!(

@@ -52,7 +52,8 @@ fn decide(criterion: &mut Criterion) {
     let permit = gate.decide(&support::head(&bearer), CLIENT, support::NOW);
     let Ok(Caller::Known(proof)) = permit.as_ref().map(Permit::caller) else { panic!("a good token") };
     let sealed = || {
-        let session = Session::start(proof.identity().clone(), proof.tenant.sessions.lifetime, support::NOW);
+        let session =
+            Session::start(proof.identity().clone(), support::NOW, proof.tenant.sessions.lifetime, support::NOW);
         let value = gate.sessions.seal(&session).expect("sealed");
         support::headers(COOKIE, &format!("theme=dark; __Host-vestibule={value}; lang=en"))
     };

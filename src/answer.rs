@@ -80,7 +80,7 @@ fn cookie_for(permit: &Permit, gate: &Gate, now: UnixTime) -> Option<String> {
             };
             let lifetime = proof.tenant.sessions.lifetime;
             // It may have been signed out while the app was at work: then the browser has another cookie by now, or none.
-            if gate.ledger.covers(&session.id) {
+            if gate.ledger.find(&proof.subjects, proof.issued_at()) != Ok(None) {
                 return None;
             }
             let renewed = session.renewed(lifetime, now)?;

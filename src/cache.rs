@@ -10,8 +10,10 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use crate::{
     identity::{Identity, Verified},
+    ledger::Subjects,
     session::Session,
     tenant::Tenant,
+    time::UnixTime,
     token::Claims,
 };
 
@@ -19,6 +21,8 @@ use crate::{
 pub struct Proof {
     pub tenant: Arc<Tenant>,
     pub kind: ProofKind,
+    /// By what it may be revoked.
+    pub subjects: Subjects,
 }
 
 /// The two ways of proving who is calling.
@@ -28,6 +32,24 @@ pub enum ProofKind {
 }
 
 impl Proof {
+    /// A token that verified for the tenant.
+    pub fn of_token(tenant: Arc<Tenant>, claims: Verified<Claims>) -> Self {
+        Self { tenant, subjects: Subjects::of_token(&claims.identity), kind: ProofKind::Token(claims) }
+    }
+
+    /// A session of the tenant's that opened.
+    pub fn of_session(tenant: Arc<Tenant>, session: Verified<Session>) -> Self {
+        Self { tenant, subjects: Subjects::of_session(&session), kind: ProofKind::Session(session) }
+    }
+
+    /// When it was issued: revocations reach up to a time.
+    pub fn issued_at(&self) -> UnixTime {
+        match &self.kind {
+            ProofKind::Token(claims) => claims.issued_at,
+            ProofKind::Session(session) => session.started_at,
+        }
+    }
+
     /// Who is calling: nothing after this asks how they came.
     pub fn identity(&self) -> &Identity {
         match &self.kind {
@@ -41,7 +63,7 @@ impl Proof {
 const MOST: u64 = 64 << 20;
 
 /// What an entry weighs beside its credential, roughly: the proof and the places in the table.
-const OVERHEAD: u64 = 384;
+const OVERHEAD: u64 = 448;
 
 /// The cache of one configuration.
 pub struct VerifiedCache(Cache<Key, Arc<Proof>, Weight>);

@@ -99,7 +99,7 @@ where
     })
 }
 
-async fn accept<A>(reception: &ArcSwap<Reception<A>>, listener: TcpListener, hours: Hours)
+async fn accept<A>(reception: &Arc<ArcSwap<Reception<A>>>, listener: TcpListener, hours: Hours)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -116,7 +116,7 @@ where
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
         match accepted {
-            Ok((tcp, peer)) => entry.admit(&reception.load_full(), tcp, peer),
+            Ok((tcp, peer)) => entry.admit(reception, tcp, peer),
             // One that was gone before it was taken says nothing of the others.
             Err(e) if !is_shortage(&e) => continue,
             Err(e) => {
@@ -131,7 +131,6 @@ where
         }
         is_told = false;
     }
-    let current = reception.load_full();
     // Who waits with the kernel has sent a request already, perhaps, and would get no answer; unless another process takes it.
     if let Ok(listener) = listener.into_std()
         && !*paused.borrow()
@@ -140,12 +139,12 @@ where
             && tcp.set_nonblocking(true).is_ok()
             && let Ok(tcp) = TcpStream::from_std(tcp)
         {
-            entry.admit(&current, tcp, peer);
+            entry.admit(reception, tcp, peer);
         }
     }
     // From here on nobody comes in, and who tries is told at once.
     drop(entry);
-    current.app.http_cleanup().await;
+    reception.load_full().app.http_cleanup().await;
     // Nothing is ever sent: it ends with the last connection.
     all_closed.recv().await;
 }
@@ -168,18 +167,19 @@ struct Entry {
 
 impl Entry {
     /// Serves a connection in a task of its own, or refuses it there.
-    fn admit<A>(&self, reception: &Arc<Reception<A>>, tcp: TcpStream, peer: SocketAddr)
+    fn admit<A>(&self, reception: &Arc<ArcSwap<Reception<A>>>, tcp: TcpStream, peer: SocketAddr)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
-        let (place, refusal) = match place(&self.places, reception.manner.max_connections) {
+        let now = reception.load_full();
+        let (place, refusal) = match place(&self.places, now.manner.max_connections) {
             Some(place) => (place, None),
             None => match place(&self.refusals, REFUSED_AT_ONCE) {
                 Some(place) => (place, Some(Reason::TooManyConnections)),
                 None => return,
             },
         };
-        let (app, manner) = (reception.app.clone(), reception.manner.clone());
+        let (reception, manner) = (reception.clone(), now.manner.clone());
         let (stopped, open_end) = (self.stopped.clone(), self.open_end.clone());
         tokio::spawn(async move {
             let mut stopping = stopped.clone();
@@ -189,9 +189,10 @@ impl Entry {
             };
             if let Some(connection) = opened {
                 if connection.is_h2() {
-                    app.process_new(Box::new(connection), &stopped).await;
+                    now.app.process_new(Box::new(connection), &stopped).await;
                 } else {
-                    requests(&app, Box::new(connection), &stopped).await;
+                    drop(now);
+                    requests(&reception, Box::new(connection), &stopped).await;
                 }
             }
             drop(open_end);
@@ -206,7 +207,11 @@ fn place(taken: &Arc<AtomicUsize>, most: usize) -> Option<InFlight> {
 }
 
 /// Hands one request of a connection after the other to the app, whose own loop would hold its state for idle ones too.
-async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection>, stopped: &watch::Receiver<bool>) {
+async fn requests<A: HttpServerApp>(
+    reception: &ArcSwap<Reception<A>>,
+    mut connection: Box<Connection>,
+    stopped: &watch::Receiver<bool>,
+) {
     let mut stopping = stopped.clone();
     loop {
         let next = tokio::select! {
@@ -224,6 +229,8 @@ async fn requests<A: HttpServerApp>(app: &Arc<A>, mut connection: Box<Connection
         let mut session = ServerSession::new_http1(connection);
         // Without a limit of Pingora's: the connection has its own.
         session.set_keepalive(Some(0));
+        // That of now: a connection may be older than the configuration.
+        let app = reception.load_full().app.clone();
         let Some(reusable) = app.process_new_http(session, stopped).await else { return };
         match reusable.consume().0.into_any().downcast() {
             Ok(same) => connection = same,

@@ -21,26 +21,31 @@ use pingora::{
     server::{ShutdownWatch, configuration::ServerConf},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::watch;
 
 use crate::{
     admin::Admin,
-    config::{Config, LedgerChoice, Listen, LogFormat, MAX_CONNECTIONS},
+    config::{Config, Listen, LogFormat, MAX_CONNECTIONS},
     connection::Limits,
-    ledger::Ledger,
+    ledger::{self, Ledger},
     listener::{Manner, Reception},
+    metrics::Metrics,
     proxy::{Current, Door, InFlightLimit},
     reloads::Reloads,
     server::gate,
     time::Clock,
+    underway::Endable,
 };
 
 /// A server, as far as configurations change it.
 pub struct Live {
     current: Current,
     proxy: Arc<HttpProxy<Current>>,
-    pub(crate) public: Arc<ArcSwap<Reception<Bounded>>>,
+    pub(crate) public: Arc<ArcSwap<Reception<Endable<Bounded>>>>,
     pub(crate) admin: Arc<ArcSwap<Reception<HttpServer<Admin>>>>,
     pub(crate) ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
+    stopping: watch::Receiver<bool>,
     pub(crate) in_flight: Arc<AtomicUsize>,
     clock: Clock,
     lasting: Lasting,
@@ -55,13 +60,13 @@ struct Lasting {
     address: std::net::SocketAddr,
     admin: Option<std::net::SocketAddr>,
     threads: usize,
-    ledger: LedgerChoice,
+    ledger: ledger::Settings,
     log: LogFormat,
 }
 
 impl Live {
     /// What begins with a configuration.
-    pub fn new(config: &Config, ledger: Arc<Ledger>, clock: Clock, admin: HttpServer<Admin>) -> Self {
+    pub fn new(config: &Config, ledger: Arc<Ledger>, clock: Clock, stopping: watch::Receiver<bool>) -> Self {
         let in_flight = Arc::new(AtomicUsize::new(0));
         let max_connections = affordable(config.listen.max_connections);
         let limit = InFlightLimit { count: in_flight.clone(), most: max_connections };
@@ -69,13 +74,16 @@ impl Live {
         let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, current.clone()));
         let public = Arc::new(ArcSwap::from_pointee(reception(&proxy, &config.listen, max_connections)));
-        let admin = Reception { app: Arc::new(admin), manner: manner(&config.listen) };
+        let metrics = Arc::new(Metrics::new(ledger.clone()));
+        let admin = admin(config, &ledger, &metrics, &clock, &stopping);
         Self {
             current,
             proxy,
             public,
             admin: Arc::new(ArcSwap::from_pointee(admin)),
             ledger,
+            metrics,
+            stopping,
             in_flight,
             clock,
             lasting: Lasting::of(config),
@@ -92,10 +100,14 @@ impl Live {
         let gate = gate(config, self.ledger.clone());
         self.current.replace(Door::new(config, gate, self.clock.clone(), limit, Some(&before)));
         self.public.store(Arc::new(reception(&self.proxy, &config.listen, max_connections)));
-        let app = self.admin.load().app.clone();
-        self.admin.store(Arc::new(Reception { app, manner: manner(&config.listen) }));
+        self.admin.store(Arc::new(admin(config, &self.ledger, &self.metrics, &self.clock, &self.stopping)));
         *self.grace.lock() = config.listen.shutdown_grace;
         self.lasting.changed(&Lasting::of(config))
+    }
+
+    /// Ends the requests of those who would not be admitted any more.
+    pub fn end_expired(&self) {
+        self.current.door().end_expired();
     }
 
     /// How long requests in flight may go on after the end.
@@ -110,7 +122,7 @@ impl Lasting {
             address: config.listen.address,
             admin: config.listen.admin,
             threads: config.listen.threads,
-            ledger: config.ledger,
+            ledger: config.ledger.clone(),
             log: config.log,
         }
     }
@@ -157,10 +169,28 @@ impl HttpServerApp for Bounded {
     }
 }
 
-fn reception(proxy: &Arc<HttpProxy<Current>>, listen: &Listen, max_connections: usize) -> Reception<Bounded> {
+fn reception(proxy: &Arc<HttpProxy<Current>>, listen: &Listen, most: usize) -> Reception<Endable<Bounded>> {
     let app = Bounded { proxy: proxy.clone(), http: http_options(listen), h2: h2_options(listen) };
-    let manner = Manner { tls: listen.tls.clone(), max_connections, ..manner(listen) };
-    Reception { app: Arc::new(app), manner }
+    let manner = Manner { tls: listen.tls.clone(), max_connections: most, ..manner(listen) };
+    Reception { app: Arc::new(Endable(Arc::new(app))), manner }
+}
+
+fn admin(
+    config: &Config,
+    ledger: &Arc<Ledger>,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    stopping: &watch::Receiver<bool>,
+) -> Reception<HttpServer<Admin>> {
+    let admin = Admin {
+        stopping: stopping.clone(),
+        ledger: ledger.clone(),
+        tenants: config.tenants.clone(),
+        metrics: metrics.clone(),
+        token: config.listen.admin_token.clone(),
+        clock: clock.clone(),
+    };
+    Reception { app: Arc::new(HttpServer::new_app(admin)), manner: manner(&config.listen) }
 }
 
 /// What Pingora is to know of a listener: nothing but HTTP/2, which has no requests for so long.

@@ -16,8 +16,10 @@ use crate::{
     config::LogFormat,
     denial::Refusal,
     exchange::{Outcome, Question},
-    identity::Identity,
+    identity::{Identity, TenantId},
+    ledger::Subject,
     route::Refusals,
+    token::Whom,
 };
 
 /// Who complains of what clients send, so that anyone could fill the log; what matters of it is in our own lines.
@@ -152,13 +154,19 @@ impl Entry {
 
     /// Notes what an own endpoint did.
     pub fn did(&mut self, outcome: &Outcome) {
-        let (what, user) = match outcome {
-            Outcome::SignedIn { who, set_cookies, .. } if set_cookies.is_empty() => ("continued", Some(&who.identity)),
-            Outcome::SignedIn { who, .. } => ("exchanged", Some(&who.identity)),
-            Outcome::Ask(Question { user, .. }) => ("asked", Some(user)),
-            Outcome::SignedOut { who: Some(who), .. } => ("signed out", Some(&who.identity)),
+        let (what, user, session) = match outcome {
+            Outcome::SignedIn { who, set_cookies, .. } if set_cookies.is_empty() => {
+                ("continued", &who.identity, who.session)
+            }
+            Outcome::SignedIn { who, .. } => ("exchanged", &who.identity, who.session),
+            Outcome::Ask(Question { user, .. }) => ("asked", user, None),
+            Outcome::SignedOut { who: Some(who), .. } => ("signed out", &who.identity, who.session),
             Outcome::Known(who) => {
                 self.user = Some(Caller::Named(Box::new(who.identity.clone())));
+                return;
+            }
+            Outcome::Revoked { tenant, whom } => {
+                revoked(Some(&self.request_id), tenant, whom.into(), self.client);
                 return;
             }
             Outcome::SignedOut { who: None, .. } | Outcome::Nothing => return,
@@ -167,12 +175,49 @@ impl Entry {
             target: "vestibule::audit",
             request_id = self.request_id,
             client = self.client.map(tracing::field::display),
-            tenant = user.map(|user| user.tenant.as_str()),
-            user = user.map(|user| user.user.as_str()),
+            tenant = user.tenant.as_str(),
+            user = user.user.as_str(),
+            // Not the id in the cookie: see `Subject`.
+            session = session.map(tracing::field::display),
             "{what}"
         );
-        self.user = user.cloned().map(|user| Caller::Named(Box::new(user)));
+        self.user = Some(Caller::Named(Box::new(user.clone())));
     }
+}
+
+/// Whose sessions a revocation ended.
+pub enum Ended<'a> {
+    User(&'a str),
+    Session(Subject),
+    Everyone,
+}
+
+impl<'a> From<&'a Whom> for Ended<'a> {
+    fn from(whom: &'a Whom) -> Self {
+        match whom {
+            Whom::User(user) => Self::User(user),
+            Whom::Everyone => Self::Everyone,
+        }
+    }
+}
+
+/// Notes a revocation by the tenant, or by an operator.
+pub fn revoked(request_id: Option<&str>, tenant: &TenantId, ended: Ended<'_>, client: Option<IpAddr>) {
+    let (user, session) = match ended {
+        Ended::User(user) => (Some(user), None),
+        Ended::Session(session) => (None, Some(session)),
+        Ended::Everyone => (None, None),
+    };
+    info!(
+        target: "vestibule::audit",
+        request_id,
+        client = client.map(tracing::field::display),
+        tenant = tenant.as_str(),
+        user,
+        session = session.map(tracing::field::display),
+        everyone = (user.is_none() && session.is_none()).then_some(true),
+        "revoked"
+    );
 }
 
 /// Says that it serves.

@@ -127,7 +127,7 @@ impl Reply {
                 };
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
-            Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
+            Outcome::Revoked { .. } | Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }
     }
 

@@ -7,17 +7,19 @@ use std::{
     time::Duration,
 };
 
-use pingora::apps::http_app::HttpServer;
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
-    admin::Admin,
     bind::{BindError, Listeners},
     cache::VerifiedCache,
-    config::{Config, LedgerChoice},
+    config::Config,
     gate::Gate,
-    ledger::{Ledger, MemoryLedger},
+    ledger::{self, Ledger, StoreSettings},
     limits::FailureLimit,
     listener::{Hours, serve},
     live::Live,
@@ -31,6 +33,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("listening sockets cannot be used: {0}; see the limit of file descriptors (ulimit -n)")]
     Sockets(#[from] io::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
 }
 
 /// A server that listens. Dropping it stops at once; [`Running::stop`] lets requests in flight end.
@@ -53,27 +57,25 @@ pub struct Running {
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts serving on the current runtime; both listeners are bound when this returns.
-pub fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
-    start_on(config, clock, Listeners::bind(&config.listen)?)
+pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError> {
+    start_on(config, clock, Listeners::bind(&config.listen)?).await
 }
 
 /// Starts serving on sockets that listen already.
-pub fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Result<Running, StartError> {
+pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Result<Running, StartError> {
     let (stopping, stopped) = watch::channel(false);
     let (paused, is_paused) = watch::channel(false);
     // The admin listener outlives the drain, so that `/readyz` can tell of it.
     let (ended, until_end) = watch::channel(false);
-    let ledger = Arc::new(match config.ledger {
-        LedgerChoice::Memory { most } => {
-            crate::log::caution(
-                "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",
-            );
-            Ledger::Memory(MemoryLedger::new(most))
-        }
-    });
-    let mut tasks = vec![sweep(ledger.clone(), clock.clone(), stopped.clone())];
-    let admin = HttpServer::new_app(Admin::new(stopped.clone()));
-    let live = Arc::new(Live::new(config, ledger, clock, admin));
+    let ledger = Arc::new(Ledger::open(&config.ledger, &clock).await?);
+    if config.ledger.store == StoreSettings::Memory {
+        crate::log::caution(
+            "the ledger is in memory: a restart forgets which tokens were exchanged and who signed out",
+        );
+    }
+    let sweeping = sweep(ledger.clone(), clock.clone(), stopped.clone());
+    let live = Arc::new(Live::new(config, ledger, clock, stopped.clone()));
+    let mut tasks = vec![sweeping, end_expired(live.clone())];
     let Listeners { main, admin } = listeners.another()?;
     let (address, admin_address) = listeners.addresses()?;
     if let Some(listener) = admin {
@@ -113,16 +115,13 @@ impl Running {
     pub async fn pause(&self) {
         // Whoever listened is gone already if nobody receives this.
         let _ = self.paused.send(true);
-        match &*self.live.ledger {
-            // Nobody else could have it.
-            Ledger::Memory(_) => {}
-        }
+        self.live.ledger.release().await;
     }
 
     /// Goes on after a pause: nobody took over.
     pub async fn resume(&self) {
-        match &*self.live.ledger {
-            Ledger::Memory(_) => {}
+        if let Err(e) = self.live.ledger.resume().await {
+            crate::log::caution(&format!("the ledger cannot be taken back, nobody can sign in or out: {e}"));
         }
         self.accept_again();
     }
@@ -149,6 +148,8 @@ impl Running {
         // What is left at the end is said below.
         let _ = tokio::time::timeout(grace, &mut self.serving).await;
         crate::log::stopped(in_flight());
+        // Closed in order: whoever starts next need not wait for the end of this process.
+        self.live.ledger.release().await;
         let _ = self.ended.send(true);
     }
 }
@@ -163,8 +164,31 @@ impl Drop for Running {
 
 fn sweep(ledger: Arc<Ledger>, clock: Clock, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut is_told = false;
         while tokio::time::timeout(SWEEP, stopped.changed()).await.is_err() {
-            ledger.sweep(clock.now());
+            ledger.sweep(clock.settled());
+            let set_back = clock.set_back();
+            if set_back > 60 && !is_told {
+                crate::log::caution(&format!(
+                    "the system's clock was set back by {set_back} s; sessions and tokens go by the time that has passed since the start, restart to go by the clock"
+                ));
+            }
+            is_told = set_back > 60;
         }
     })
 }
+
+/// Ends what is under way as soon as its identity has ended, or is none by a new configuration.
+fn end_expired(live: Arc<Live>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut turns = interval(TURN);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            live.end_expired();
+        }
+    })
+}
+
+/// How often it is looked at.
+const TURN: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use crate::{
     handover::{Executable, Predecessor, hand_over},
     log,
     reload::{self, Watched},
-    server::{self, Running, StartError},
+    server::{self, Running},
     signals::{Ask, Signals},
     systemd,
     time::Clock,
@@ -32,7 +32,7 @@ impl Service {
         let executable = Executable::find();
         let mut signals = Signals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
         let watched = Watched::new(self.file.clone(), self.sources.clone());
-        let running = self.start()?;
+        let running = self.start().await?;
         // Who hands over says it, being who systemd listens to.
         if self.predecessor.is_none() {
             systemd::ready();
@@ -63,14 +63,15 @@ impl Service {
         Ok(())
     }
 
-    fn start(&self) -> Result<Running, String> {
+    async fn start(&self) -> Result<Running, String> {
         let Some(predecessor) = &self.predecessor else {
-            return server::start(&self.config, Clock::system()).map_err(|e| e.to_string());
+            return server::start(&self.config, Clock::system()).await.map_err(|e| e.to_string());
         };
         let (main, admin) = predecessor.take_over()?;
-        let started = Listeners::or_bind(&self.config.listen, main, admin)
-            .map_err(StartError::from)
-            .and_then(|listeners| server::start_on(&self.config, Clock::system(), listeners));
+        let started = match Listeners::or_bind(&self.config.listen, main, admin) {
+            Ok(listeners) => server::start_on(&self.config, Clock::system(), listeners).await,
+            Err(e) => Err(e.into()),
+        };
         match started {
             Ok(running) => {
                 predecessor.serving(running.address);

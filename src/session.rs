@@ -59,12 +59,13 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// A fresh session for a verified identity.
-    pub fn start(identity: Identity, lifetime: Lifetime, now: UnixTime) -> Self {
+    /// A fresh session for an identity verified by what was issued then: by a clock that may be ahead of ours, and what ends all
+    /// that was issued up to a time must tell the two apart in the same way.
+    pub fn start(identity: Identity, issued_at: UnixTime, lifetime: Lifetime, now: UnixTime) -> Self {
         Self {
             id: SessionId(random()),
             identity,
-            started_at: now,
+            started_at: now.max(issued_at),
             expires_at: now.plus(lifetime.absolute),
             seen_at: now,
         }
@@ -237,7 +238,7 @@ mod tests {
             plan: None,
             picture: None,
         };
-        Session::start(identity, LIFETIME, NOW)
+        Session::start(identity, NOW, LIFETIME, NOW)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use url::Url;
@@ -10,6 +11,7 @@ use url::Url;
 use crate::{
     identity::TenantId,
     session::Lifetime,
+    time::UnixTime,
     token::{Jwt, TokenRules},
 };
 
@@ -24,6 +26,14 @@ pub struct Tenant {
     pub origins: HashSet<String>,
     pub login_url: Option<Url>,
     pub logout_url: Option<Url>,
+}
+
+impl Tenant {
+    /// When nothing is left of what was issued up to `at`: no session, and no token that could be exchanged for one.
+    pub fn outlived(&self, at: UnixTime) -> UnixTime {
+        let token = self.tokens.max_lifetime + 2 * self.tokens.leeway;
+        at.plus(self.sessions.lifetime.absolute.max(token)).plus(Duration::from_secs(61))
+    }
 }
 
 /// How its sessions live.

@@ -1,6 +1,13 @@
 //! Time as the decision sees it: whole seconds, handed in, never read inside.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 /// Seconds since 1970-01-01T00:00:00Z (RFC 7519 section 2, NumericDate, whole seconds only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,32 +42,111 @@ impl fmt::Display for UnixTime {
 
 /// Where `now` comes from: the system's clock, or a test's.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> UnixTime + Send + Sync>);
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System(Arc<Timeline>),
+    Read(Arc<dyn Fn() -> UnixTime + Send + Sync>),
+}
 
 impl Clock {
-    /// The wall clock.
+    /// The wall clock, which never goes back behind the time that has really passed since this was made: what has expired stays
+    /// so, whatever is set. A clock set ahead is followed, and followed back.
     pub fn system() -> Self {
-        Self(Arc::new(system_now))
+        Self(Source::System(Arc::new(Timeline::start())))
     }
 
     /// A clock that shows what `read` says.
     pub fn reading(read: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self(Source::Read(Arc::new(read)))
     }
 
     /// The time now.
     pub fn now(&self) -> UnixTime {
-        (self.0)()
+        match &self.0 {
+            Source::System(timeline) => wall().max(timeline.expected()),
+            Source::Read(read) => read(),
+        }
+    }
+
+    /// The time by which to forget for good: a clock set ahead by mistake must not wipe out what still counts once it is set back.
+    /// One that stays ahead for an hour is believed.
+    pub fn settled(&self) -> UnixTime {
+        match &self.0 {
+            Source::System(timeline) => timeline.settled(),
+            Source::Read(read) => read(),
+        }
+    }
+
+    /// How many seconds the wall clock was set back while this process ran.
+    pub fn set_back(&self) -> i64 {
+        match &self.0 {
+            Source::System(timeline) => timeline.expected().since(wall()).max(0),
+            Source::Read(_) => 0,
+        }
+    }
+}
+
+/// The wall clock as it should go on from when the process started.
+struct Timeline {
+    wall: UnixTime,
+    elapsed: i64,
+    /// Since when the wall clock has been ahead, in seconds as [`elapsed`] counts them; -1 when it is not.
+    ahead_since: AtomicI64,
+    /// How far ahead it was believed.
+    believed: AtomicI64,
+}
+
+const BELIEVED_AFTER: i64 = 3_600;
+
+impl Timeline {
+    fn start() -> Self {
+        Self { wall: wall(), elapsed: elapsed(), ahead_since: AtomicI64::new(-1), believed: AtomicI64::new(0) }
+    }
+
+    fn expected(&self) -> UnixTime {
+        UnixTime(self.wall.0.saturating_add(elapsed() - self.elapsed))
+    }
+
+    fn settled(&self) -> UnixTime {
+        self.settle(wall(), elapsed())
+    }
+
+    fn settle(&self, wall: UnixTime, elapsed: i64) -> UnixTime {
+        let believed = self.believed.load(Ordering::Relaxed);
+        let settled = UnixTime(self.wall.0.saturating_add(elapsed - self.elapsed).saturating_add(believed));
+        let ahead = wall.since(settled);
+        let since = self.ahead_since.load(Ordering::Relaxed);
+        if ahead <= 60 {
+            self.ahead_since.store(-1, Ordering::Relaxed);
+        } else if since < 0 {
+            self.ahead_since.store(elapsed, Ordering::Relaxed);
+        } else if elapsed - since >= BELIEVED_AFTER {
+            self.believed.store(believed.saturating_add(ahead), Ordering::Relaxed);
+            return wall;
+        }
+        // One that was believed and is set back after all.
+        settled.min(wall.max(self.wall))
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn system_now() -> UnixTime {
+fn wall() -> UnixTime {
     let seconds = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
     };
     UnixTime(seconds)
+}
+
+/// Seconds that have passed since some time or other, those asleep included: nobody can set this clock.
+fn elapsed() -> i64 {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    rustix::time::clock_gettime(clock).tv_sec
 }
 
 fn seconds(span: Duration) -> i64 {
@@ -107,6 +193,28 @@ mod tests {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(spell_duration(Duration::from_secs(43_200)), "12h");
+    }
+
+    #[test]
+    fn what_to_forget_is_told_by_a_clock_that_stays() {
+        let timeline = Timeline {
+            wall: UnixTime(1_000_000),
+            elapsed: 500,
+            ahead_since: AtomicI64::new(-1),
+            believed: AtomicI64::new(0),
+        };
+        let settle = |wall, elapsed| timeline.settle(UnixTime(wall), elapsed).0;
+        assert_eq!(settle(1_000_010, 510), 1_000_010);
+        // In 2106 for a moment, and back.
+        assert_eq!(settle(4_294_967_296, 520), 1_000_020);
+        assert_eq!(settle(1_000_030, 530), 1_000_030);
+        // A day ahead, and it stays so.
+        assert_eq!(settle(1_086_440, 540), 1_000_040);
+        assert_eq!(settle(1_090_039, 4_139), 1_003_639);
+        assert_eq!(settle(1_090_040, 4_140), 1_090_040);
+        assert_eq!(settle(1_090_050, 4_150), 1_090_050);
+        // Back to 1969: nothing is older for it.
+        assert_eq!(settle(-1, 4_160), 1_000_000);
     }
 
     #[test]

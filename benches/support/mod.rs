@@ -7,14 +7,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, header};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use vestibule::{
-    config::Config,
-    gate::Gate,
-    head::Head,
-    ledger::{Ledger, MemoryLedger},
-    server,
-    time::UnixTime,
-};
+use vestibule::{config::Config, gate::Gate, head::Head, ledger::Ledger, server, time::UnixTime};
 
 /// 2026-11-20T00:00:00Z.
 pub const NOW: UnixTime = UnixTime(1_795_132_800);
@@ -54,7 +47,7 @@ pub fn config(tenants: usize, routes: usize, upstream: SocketAddr) -> Config {
 /// The gate of [`config`].
 pub fn gate(tenants: usize, routes: usize) -> Gate {
     let config = config(tenants, routes, SocketAddr::from(([127, 0, 0, 1], 9)));
-    server::gate(&config, Arc::new(Ledger::Memory(MemoryLedger::new(1_000))))
+    server::gate(&config, Arc::new(Ledger::in_memory(1_000)))
 }
 
 /// The headers a browser's script sends, with one more.

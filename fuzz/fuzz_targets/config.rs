@@ -14,7 +14,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use vestibule::{
     config::{Config, Problem},
     keyring::{KeyRing, Material},
-    ledger::{Ledger, MemoryLedger},
+    ledger::Ledger,
     route::{Policy, RouteError},
     secret::Secret,
     server,
@@ -66,7 +66,7 @@ fn check_config(config: &Config) {
     check_routes(config);
     check_limits(config);
     // What becomes of it: nothing in it may stop a server from starting.
-    let gate = server::gate(config, Arc::new(Ledger::Memory(MemoryLedger::new(1))));
+    let gate = server::gate(config, Arc::new(Ledger::in_memory(1)));
     let routes = config.routes.iter().map(AsRef::as_ref);
     let _ = Stamp::new(&config.identity, &config.tenants, &config.exchange.token_params, routes);
     let _ = (config.summary(), gate.tenants.a_host());

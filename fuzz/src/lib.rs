@@ -13,7 +13,7 @@ use sha2::Sha256;
 use vestibule::{
     config::Config,
     gate::Gate,
-    ledger::{Ledger, MemoryLedger},
+    ledger::Ledger,
     server,
     time::UnixTime,
 };
@@ -53,7 +53,7 @@ pub fn portal() -> &'static Config {
 /// A gate of that configuration.
 pub fn gate() -> &'static Gate {
     static GATE: OnceLock<Gate> = OnceLock::new();
-    GATE.get_or_init(|| server::gate(portal(), Arc::new(Ledger::Memory(MemoryLedger::new(1_000)))))
+    GATE.get_or_init(|| server::gate(portal(), Arc::new(Ledger::in_memory(1_000))))
 }
 
 /// HMAC-SHA256 by another implementation than the product's.

@@ -10,7 +10,7 @@ use crate::{
     denial::Reason,
     gate::{Caller, Gate, Permit},
     head::{Head, HeadError},
-    ledger::{Ledger, MemoryLedger},
+    ledger::Ledger,
     route::{Policy, RouteError},
     server,
     tenant::Candidates,
@@ -40,7 +40,7 @@ pub fn explain(
     let bearer =
         HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "the token holds bytes no header can")?;
     headers.insert(header::AUTHORIZATION, bearer);
-    let gate = server::gate(config, Arc::new(Ledger::Memory(MemoryLedger::new(1))));
+    let gate = server::gate(config, Arc::new(Ledger::in_memory(1)));
     let decided = match Head::parse(&method, path.as_bytes(), None, &headers) {
         Ok(head) => decide(&gate, &head, token, now),
         Err(error) => Decided { steps: Vec::new(), verdict: Err(error.into()) },

@@ -1,8 +1,10 @@
 //! The command line: what may be typed, and one function a command.
 
+mod ask;
 mod explain;
 mod health;
 mod init;
+mod revoke;
 mod sign;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    admin::Order,
     config::{Config, LogFormat, Problem},
     demo,
     handover::Predecessor,
@@ -95,6 +98,27 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// End sessions and tokens at once, through the admin listener of a running Vestibule
+    #[command(
+        after_help = "Examples:\n  vestibule revoke --tenant ten_acme --user maya\n  vestibule revoke --tenant ten_acme --everyone"
+    )]
+    #[command(group(clap::ArgGroup::new("whom").required(true).args(["user", "session", "everyone"])))]
+    Revoke {
+        /// The tenant's id
+        #[arg(long)]
+        tenant: String,
+        /// Whose sessions and tokens end
+        #[arg(long)]
+        user: Option<String>,
+        /// Which session ends: `session` in the log line of its exchange
+        #[arg(long)]
+        session: Option<String>,
+        /// All sessions and tokens of the tenant end
+        #[arg(long)]
+        everyone: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Ask a running Vestibule on this machine whether it lives
     #[command(after_help = "Example:\n  vestibule health -c proxy.toml && echo alive")]
     Health(#[command(flatten)] ConfigFile),
@@ -125,6 +149,8 @@ pub fn main() -> ExitCode {
             let token = read_token(token_file.as_deref())?;
             explain::explain(&config, host.as_deref(), &path, &method, &token, Clock::system().now())
         }),
+        Command::Revoke { tenant, user, session, everyone, config } => load(&config.file)
+            .and_then(|config| revoke::revoke(&config.listen, &Order { tenant, user, session, everyone })),
         Command::Health(config) => load(&config.file).and_then(|config| health::ask(&config.listen)),
         Command::Demo { port } => demo(port, &cli.log),
     };

@@ -41,6 +41,41 @@ const LEAST_DISTINCT: usize = 8;
 
 /// A secret of at least 32 bytes: `{ env | file, format }`.
 pub fn secret(section: &Section<'_>) -> Option<Secret> {
+    let bytes = secret_bytes(section)?;
+    let key = if section.has("env") { "env" } else { "file" };
+    if bytes.len() < Secret::LEAST {
+        let length = bytes.len();
+        section.problem(
+            key,
+            format!(
+                "{} has {length} bytes, fewer than {}; make one with `vestibule secret`",
+                section.name,
+                Secret::LEAST
+            ),
+        );
+        return None;
+    }
+    if bytes.iter().collect::<HashSet<_>>().len() < LEAST_DISTINCT {
+        section.problem(
+            key,
+            format!("{} is no secret, it repeats itself; make one with `vestibule secret`", section.name),
+        );
+        return None;
+    }
+    Some(Secret::new(bytes))
+}
+
+/// A password that another program chose, of any length: `{ env | file, format }`.
+pub fn password(section: &Section<'_>) -> Option<Secret> {
+    let bytes = secret_bytes(section)?;
+    if bytes.is_empty() || std::str::from_utf8(&bytes).is_err() {
+        section.reader.report(section.at, format!("{} is empty or no text; check what it names", section.name));
+        return None;
+    }
+    Some(Secret::new(bytes))
+}
+
+fn secret_bytes(section: &Section<'_>) -> Option<Vec<u8>> {
     let (env, file) = (section.text("env"), section.text("file"));
     let format = section.choice("format", &FORMATS).unwrap_or(Format::Text);
     let text = match (env, file) {
@@ -63,26 +98,7 @@ pub fn secret(section: &Section<'_>) -> Option<Secret> {
         section.problem(key, format!("{} does not hold the format it is said to have; check `format`", section.name));
         return None;
     };
-    if bytes.len() < Secret::LEAST {
-        let length = bytes.len();
-        section.problem(
-            key,
-            format!(
-                "{} has {length} bytes, fewer than {}; make one with `vestibule secret`",
-                section.name,
-                Secret::LEAST
-            ),
-        );
-        return None;
-    }
-    if bytes.iter().collect::<HashSet<_>>().len() < LEAST_DISTINCT {
-        section.problem(
-            key,
-            format!("{} is no secret, it repeats itself; make one with `vestibule secret`", section.name),
-        );
-        return None;
-    }
-    Some(Secret::new(bytes))
+    Some(bytes)
 }
 
 #[derive(Clone, Copy)]

@@ -2,7 +2,9 @@
 
 mod identity;
 mod keys;
+mod ledger;
 mod reader;
+mod redis;
 mod routes;
 mod server;
 mod sources;
@@ -22,7 +24,7 @@ use crate::{
 
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
-pub use server::{Balance, LedgerChoice, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
+pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 pub use sources::Sources;
 
 use reader::{Reader, Section};
@@ -37,7 +39,7 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Arc<Route>>,
     pub failures: Option<FailureRule>,
-    pub ledger: LedgerChoice,
+    pub ledger: crate::ledger::Settings,
     pub log: LogFormat,
 }
 
@@ -84,7 +86,7 @@ impl Config {
 
     /// What it does, for a person to read: a line for each tenant and each route.
     pub fn summary(&self) -> String {
-        let mut lines = vec![format!("listens on {}", self.listen.address)];
+        let mut lines = vec![format!("listens on {}", self.listen.address), format!("ledger {}", self.ledger.store)];
         let mut tenants: Vec<_> = self.tenants.iter().collect();
         tenants.sort_by(|a, b| a.id.cmp(&b.id));
         for tenant in tenants {
@@ -140,7 +142,7 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
         upstreams,
         routes,
         failures: server::failures(&root),
-        ledger: server::ledger(&root),
+        ledger: ledger::ledger(&root),
         log: server::log(&root),
         tenants,
     })

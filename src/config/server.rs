@@ -1,4 +1,4 @@
-//! `[listen]`, `[ledger]`, `[upstreams]`, `[limits]` and `[log]`.
+//! `[listen]`, `[upstreams]`, `[limits]` and `[log]`.
 
 use std::{
     fmt,
@@ -15,14 +15,15 @@ use super::{
     reader::{Placed, Section},
     tls::tls,
 };
-use crate::limits::FailureRule;
+use crate::{limits::FailureRule, secret::Secret};
 
 /// `[listen]`.
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub address: SocketAddr,
-    /// Health endpoints; loopback only.
+    /// Health, metrics, revocations.
     pub admin: Option<SocketAddr>,
+    pub admin_token: Option<Secret>,
     /// 0: one per core.
     pub threads: usize,
     pub tls: Option<Arc<ServerConfig>>,
@@ -37,13 +38,6 @@ pub struct Listen {
 
 /// Unless the operator asks for another number.
 pub const MAX_CONNECTIONS: usize = 20_000;
-
-/// `[ledger]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerChoice {
-    /// Forgets on restart; holds so many entries.
-    Memory { most: usize },
-}
 
 /// `[upstreams.…]`: an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +92,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
     let mut listen = Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
+        admin_token: None,
         threads: 0,
         tls: None,
         header_timeout: Duration::from_secs(10),
@@ -113,13 +108,13 @@ pub fn listen(root: &Section<'_>) -> Listen {
     let address = |text: &str| text.parse::<SocketAddr>().ok();
     listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
     listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
-    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+    listen.admin_token = section.section("admin_token").as_ref().and_then(admin_token);
+    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) && !section.has("admin_token") {
         section.problem(
             "admin",
-            "an admin listener on any address but loopback is not yet supported; write \"127.0.0.1:9901\"",
+            "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
         );
     }
-    section.not_yet("admin_token");
     listen.tls = tls(&section);
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
@@ -139,18 +134,14 @@ pub fn listen(root: &Section<'_>) -> Listen {
     listen
 }
 
-pub fn ledger(root: &Section<'_>) -> LedgerChoice {
-    let mut most = 1_000_000;
-    if let Some(section) = root.section("ledger") {
-        for key in ["path", "redis", "max_staleness"] {
-            section.not_yet(key);
-        }
-        if section.flag("memory") != Some(true) {
-            section.problem("memory", "the ledger in memory is the only one yet; write memory = true");
-        }
-        most = section.whole("max_entries", 1).map_or(most, to_usize);
+/// A secret that a header can carry.
+fn admin_token(section: &Section<'_>) -> Option<Secret> {
+    let secret = super::keys::secret(section)?;
+    if !secret.expose().iter().all(u8::is_ascii_graphic) {
+        let what = "listen.admin_token is sent in a header; make one with `vestibule secret`";
+        section.reader.report(section.at, what);
     }
-    LedgerChoice::Memory { most }
+    Some(secret)
 }
 
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
@@ -238,6 +229,6 @@ fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
     }
 }
 
-fn to_usize(number: u64) -> usize {
+pub fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -65,7 +65,7 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
     };
     let config = Config::parse(Path::new("demo.toml"), &configuration, &secrets).map_err(DemoError::Config)?;
     let mut signals = Signals::receive().map_err(DemoError::Signals)?;
-    let vestibule = server::start(&config, clock.clone())?;
+    let vestibule = server::start(&config, clock.clone()).await?;
     let places = Places {
         shop: format!("http://{shop_address}"),
         portal: format!("http://{}", vestibule.address),

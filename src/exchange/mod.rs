@@ -10,6 +10,7 @@
 //!    browser ends.
 
 mod carrier;
+mod ending;
 
 use std::sync::Arc;
 
@@ -25,17 +26,17 @@ use crate::{
     denial::{Reason, Refusal},
     gate::Gate,
     head::Head,
-    identity::Identity,
-    ledger::{Spend, TokenId},
+    identity::{Identity, TenantId},
+    ledger::{Extent, Revocation, Spend, Subject, Token, TokenId},
     query,
     route::Route,
     session::{Session, SessionError},
-    tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
+    tenant::{Candidates, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
-    token::Parts,
+    token::{Parts, Whom},
     visitor::Visitor,
 };
-use carrier::{Presented, Style, accepts_json, body_fields, has_json_body};
+use carrier::{Presented, Style};
 
 /// The most bytes of a body on our own endpoints.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -54,6 +55,7 @@ pub enum Endpoint {
     Exchange,
     Session,
     Logout,
+    Revoke,
     /// Under `/_auth/`, and nothing there.
     Nothing,
 }
@@ -65,6 +67,7 @@ impl ExchangeNames {
             "/_auth/exchange" => Some(Endpoint::Exchange),
             "/_auth/session" => Some(Endpoint::Session),
             "/_auth/logout" => Some(Endpoint::Logout),
+            "/_auth/revoke" => Some(Endpoint::Revoke),
             path if self.paths.iter().any(|own| own == path) => Some(Endpoint::Exchange),
             path => crate::head::is_own(path).then_some(Endpoint::Nothing),
         }
@@ -90,6 +93,8 @@ pub enum Outcome {
     Known(Who),
     /// Signed out.
     SignedOut { who: Option<Who>, set_cookies: Vec<String>, answer: Answer },
+    /// A tenant ended what it had issued.
+    Revoked { tenant: TenantId, whom: Whom },
     /// Nothing was asked for, nothing was spent.
     Nothing,
 }
@@ -98,6 +103,8 @@ pub enum Outcome {
 pub struct Who {
     pub identity: Identity,
     pub expires_at: UnixTime,
+    /// The handle of the session.
+    pub session: Option<Subject>,
 }
 
 /// How an answer is given.
@@ -170,49 +177,6 @@ impl Request<'_> {
         Ok(Outcome::Known(who(&proof)))
     }
 
-    /// `/_auth/logout`: ends the session if there is one; the answer is the same if there is none.
-    pub async fn log_out(&self, body: &[u8]) -> Result<Outcome, Refusal> {
-        let candidates = self.gate.candidates(None, self.head)?;
-        let mut fields = self.query_fields();
-        match *self.head.method {
-            Method::GET if self.is_prefetch() => return Ok(Outcome::Nothing),
-            Method::GET if self.is_same_site_navigation() => {}
-            Method::GET => return Err(Reason::CrossSite.into()),
-            Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
-            _ => return Err(Reason::EndpointMethod("GET, POST").into()),
-        }
-        self.check_origin(|origin| candidates.has_origin(origin))?;
-        let return_to = self.one_return(&fields)?;
-        let mut tenant = candidates.sole();
-        let mut ended = None;
-        let mut cleared: Vec<&CookieRules> = tenant.map(|tenant| &tenant.sessions.cookie).into_iter().collect();
-        for pair in cookies::pairs(self.head.headers) {
-            let name = std::str::from_utf8(pair.name).unwrap_or_default();
-            let Some(rules) = candidates.cookie(name) else { continue };
-            if !cleared.iter().any(|other| other.name == rules.name) {
-                cleared.push(rules);
-            }
-            let opened = self.gate.sessions.open(std::str::from_utf8(pair.value).unwrap_or_default());
-            let Ok(session) = opened else { continue };
-            let ended_there = self.gate.ledger.revoke(session.id, session.expires_at, self.now).await;
-            // Not signed out everywhere, and said so; out of this browser all the same.
-            ended_there.map_err(|e| Refusal { dead_cookie: Some(rules.clone()), ..e.into() })?;
-            tenant = candidates.find(&session.identity.tenant).or(tenant);
-            ended = Some(Who { identity: session.identity.clone(), expires_at: session.expires_at });
-        }
-        // A POST without a body is a button's as likely as a script's: only one that speaks JSON gets data.
-        let speaks_json =
-            *self.head.method == Method::POST && (has_json_body(self.head.headers) || accepts_json(self.head.headers));
-        let answer = if speaks_json {
-            Answer::Data
-        } else if let Some(wanted) = return_to {
-            Answer::Redirect(self.return_path(Some(&wanted)))
-        } else {
-            Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
-        };
-        Ok(Outcome::SignedOut { who: ended, set_cookies: cleared.into_iter().map(cookies::clear).collect(), answer })
-    }
-
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
         let credential = Credential::Token(presented.token.as_str().into());
         let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
@@ -235,7 +199,7 @@ impl Request<'_> {
             Style::Data => Answer::Data,
             Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
         };
-        let session = Session::start(identity.clone(), tenant.sessions.lifetime, self.now);
+        let session = Session::start(identity.clone(), proof.issued_at(), tenant.sessions.lifetime, self.now);
         // Sealed before the token is spent: an identity too large for a cookie must not cost it.
         let set_cookie =
             self.sealed(&session, tenant).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
@@ -249,12 +213,19 @@ impl Request<'_> {
         }
         // Whoever was signed in before has left this browser.
         for other in &others {
-            self.gate.ledger.revoke(other.id, other.expires_at, self.now).await?;
+            self.gate.ledger.revoke(Revocation::of_session(other, Extent::Replaced), self.now).await?;
+        }
+        // The same user, who has lost a role: nobody goes on with it under the old cookie.
+        if let Some(old) = same.as_ref().and_then(|same| has_lost_a_role(same, &session.identity)) {
+            self.gate.ledger.revoke(Revocation::of_session(old, Extent::Replaced), self.now).await?;
         }
         let replaced = cookies.iter().filter(|sealed| sealed.cookie != tenant.sessions.cookie.name);
         let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
-        let who = Who { identity: session.identity, expires_at: session.expires_at };
-        Ok(Outcome::SignedIn { who, set_cookies: std::iter::once(set_cookie).chain(cleared).collect(), answer })
+        Ok(Outcome::SignedIn {
+            who: started(&session),
+            set_cookies: std::iter::once(set_cookie).chain(cleared).collect(),
+            answer,
+        })
     }
 
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
@@ -289,12 +260,12 @@ impl Request<'_> {
     }
 
     async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
-        let until = match &proof.kind {
-            ProofKind::Token(claims) => claims.valid.1.plus(std::time::Duration::from_secs(1)),
-            ProofKind::Session(_) => return Err(SessionError::Sealed.into()),
+        let ProofKind::Token(claims) = &proof.kind else {
+            return Err(SessionError::Sealed.into());
         };
-        let token = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
-        Ok(self.gate.ledger.spend(token, until, self.now).await?)
+        let id = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
+        let token = Token { id, issued_at: claims.issued_at, expires_at: claims.expires_at };
+        Ok(self.gate.ledger.spend(&token, self.now).await?)
     }
 
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
@@ -341,11 +312,31 @@ impl Request<'_> {
 }
 
 fn who(proof: &Proof) -> Who {
-    let expires_at = match &proof.kind {
-        ProofKind::Token(claims) => claims.expires_at,
-        ProofKind::Session(session) => session.ends_at(proof.tenant.sessions.lifetime),
-    };
-    Who { identity: proof.identity().clone(), expires_at }
+    match &proof.kind {
+        ProofKind::Token(claims) => {
+            Who { identity: claims.identity.clone(), expires_at: claims.expires_at, session: None }
+        }
+        ProofKind::Session(session) => {
+            Who { expires_at: session.ends_at(proof.tenant.sessions.lifetime), ..started(session) }
+        }
+    }
+}
+
+fn started(session: &Session) -> Who {
+    Who {
+        identity: session.identity.clone(),
+        expires_at: session.expires_at,
+        session: Some(Subject::session(&session.id)),
+    }
+}
+
+fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {
+    match &old.kind {
+        ProofKind::Session(session) => {
+            session.identity.roles.iter().any(|role| !new.roles.contains(role)).then_some(session)
+        }
+        ProofKind::Token(_) => None,
+    }
 }
 
 fn is_same(one: &Identity, other: &Identity) -> bool {

@@ -7,11 +7,15 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
+    identity::{TenantId, Verified},
+    ledger::Extent,
     session::SessionError,
     tenant::{Candidates, Tenant},
     time::UnixTime,
-    token::{self, Parts},
+    token::{self, Jwt, Order, Parts, TokenError, TokenRules},
 };
+
+type Verify<T> = fn(&Jwt<'_>, &TenantId, &TokenRules, UnixTime) -> Result<Verified<T>, TokenError>;
 
 impl Gate {
     /// Who presents this credential to one of the candidates, at `now`.
@@ -47,28 +51,47 @@ impl Gate {
             && let ProofKind::Token(claims) = &proof.kind
             && (claims.valid.0..=claims.valid.1).contains(&now)
         {
-            return Ok(proof);
+            return self.unrevoked(proof);
         }
         if let Some(wait) = self.failures.wait(client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        let verified = self.verify_token(text, candidates, now);
-        match verified {
-            Ok(proof) => {
-                let proof = Arc::new(proof);
-                self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
-                Ok(proof)
-            }
-            Err(refusal) => {
-                if refusal.reason.is_forgery() {
-                    self.failures.failed(client, now);
-                }
-                Err(refusal)
-            }
-        }
+        let (tenant, claims) = self.counted(client, now, self.signed(text, candidates, now, token::verify))?;
+        let proof = Arc::new(Proof::of_token(tenant, claims));
+        self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
+        self.unrevoked(proof)
     }
 
-    fn verify_token(&self, text: &str, candidates: &Candidates, now: UnixTime) -> Result<Proof, Refusal> {
+    /// Which of the candidates orders a revocation, and of what.
+    pub fn verify_order(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<(Arc<Tenant>, Verified<Order>), Refusal> {
+        if let Some(wait) = self.failures.wait(client, now) {
+            return Err(Reason::TooManyFailures(wait).into());
+        }
+        self.counted(client, now, self.signed(text, candidates, now, token::verify_order))
+    }
+
+    /// Counts a token that nobody signed.
+    fn counted<T>(&self, client: IpAddr, now: UnixTime, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+        if verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery()) {
+            self.failures.failed(client, now);
+        }
+        verified
+    }
+
+    /// A token signed by one of the candidates, as `verify` has it.
+    fn signed<T>(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        now: UnixTime,
+        verify: Verify<T>,
+    ) -> Result<(Arc<Tenant>, Verified<T>), Refusal> {
         let parts = Parts::decode(text)?;
         let jwt = parts.read()?;
         let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
@@ -76,8 +99,8 @@ impl Gate {
             let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
             return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
         };
-        match token::verify(&jwt, &tenant.id, &tenant.tokens, now) {
-            Ok(claims) => Ok(Proof { tenant: tenant.clone(), kind: ProofKind::Token(claims) }),
+        match verify(&jwt, &tenant.id, &tenant.tokens, now) {
+            Ok(verified) => Ok((tenant.clone(), verified)),
             Err(error) => {
                 let reason = match self.tenants.all().claimed(&jwt) {
                     Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {
@@ -105,7 +128,7 @@ impl Gate {
                 let tenant = candidates
                     .find(&session.identity.tenant)
                     .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
-                Arc::new(Proof { tenant: tenant.clone(), kind: ProofKind::Session(session) })
+                Arc::new(Proof::of_session(tenant.clone(), session))
             }
         };
         let ProofKind::Session(session) = &proof.kind else {
@@ -116,12 +139,41 @@ impl Gate {
             return Err(dead(SessionError::Tenant.into(), candidates.sole()));
         }
         session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
-        if self.ledger.covers(&session.id) {
-            return Err(dead(Reason::Revoked, Some(&proof.tenant)));
+        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+            Ok(None) => {}
+            // The browser holds another by now; to clear it would sign out who has just signed in.
+            Ok(Some(Extent::Replaced)) => return Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
+            Ok(Some(Extent::Ended | Extent::IssuedUpTo(_))) => return Err(dead(Reason::Revoked, Some(&proof.tenant))),
+            Err(e) => return Err(Refusal::from(e).of(&proof.tenant)),
         }
         if is_new {
             self.cache.insert(Kind::Session, candidates.set, sealed.value, proof.clone());
         }
         Ok(proof)
+    }
+
+    /// Whether who was admitted by a proof, perhaps under an earlier configuration, would be so still. Idle time does not count: who
+    /// listens is no idler.
+    pub fn holds(&self, proof: &Proof, now: UnixTime) -> bool {
+        let Some(tenant) = self.tenants.alone(&proof.tenant.id).and_then(|candidates| candidates.sole()) else {
+            return false;
+        };
+        let is_in_time = match &proof.kind {
+            ProofKind::Token(claims) => {
+                let mut keys = tenant.tokens.keys.0.iter();
+                (claims.valid.0..=claims.valid.1).contains(&now)
+                    && keys.any(|key| key.id == claims.key && key.is_valid(now))
+            }
+            ProofKind::Session(session) => now < session.ends_at(tenant.sessions.lifetime),
+        };
+        is_in_time && self.ledger.find(&proof.subjects, proof.issued_at()) == Ok(None)
+    }
+
+    fn unrevoked(&self, proof: Arc<Proof>) -> Result<Arc<Proof>, Refusal> {
+        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+            Ok(None) => Ok(proof),
+            Ok(Some(_)) => Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
+            Err(e) => Err(Refusal::from(e).of(&proof.tenant)),
+        }
     }
 }

@@ -1,19 +1,92 @@
-//! What must be remembered: which tokens were exchanged, and which sessions were ended.
+//! What must be remembered: which tokens were exchanged, and what was revoked.
 //!
-//! Entries live as long as what they cover. Looking up a revocation reads this process's memory alone; spending a token may
-//! wait for a store that others share, hence `async`.
+//! Entries live as long as what they cover. Whether something is revoked is answered from this process's memory alone
+//! ([`Revocations`]), whatever the store; spending a token and revoking wait for the store, hence `async`.
+//!
+//! | store | survives | shared by |
+//! | --- | --- | --- |
+//! | memory | nothing | nobody |
+//! | embedded | a crash | nobody |
+//! | Redis | as Redis is told to | every instance |
 
+mod embedded;
+mod file;
 mod memory;
+mod redis;
+mod revocations;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::{identity::TenantId, session::SessionId, time::UnixTime};
+use crate::{
+    identity::TenantId,
+    time::{Clock, UnixTime},
+};
 
-pub use memory::MemoryLedger;
+use embedded::Embedded;
+use memory::Spent;
+pub use redis::{Address, Login, RedisSettings, Servers, Transport};
+pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
 
-/// The store behind the interface.
-pub enum Ledger {
-    Memory(MemoryLedger),
+/// `[ledger]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub store: StoreSettings,
+    /// The most revocations of this instance's own, and in memory as many spent tokens.
+    pub most: usize,
+    /// How long the last known revocations count when the store cannot be asked.
+    pub max_staleness: Duration,
+}
+
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    Memory,
+    /// A file of this machine's, for one process.
+    Path(PathBuf),
+    Redis(RedisSettings),
+}
+
+/// As in the summary of a configuration.
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("in memory"),
+            Self::Path(path) => path.display().fmt(f),
+            Self::Redis(_) => f.write_str("in Redis"),
+        }
+    }
+}
+
+/// What is remembered, and where.
+pub struct Ledger {
+    revocations: Arc<Revocations>,
+    store: Store,
+}
+
+enum Store {
+    Memory(Spent),
+    Embedded(Embedded),
+    Redis(redis::Redis),
+}
+
+/// A token as far as spending goes.
+#[derive(Clone, Copy)]
+pub struct Token {
+    pub id: TokenId,
+    pub issued_at: UnixTime,
+    pub expires_at: UnixTime,
+}
+
+impl Token {
+    /// The most leeway there is, and the second in which it ends. Whatever a tenant's is now, it may be another after a reload.
+    const AFTERLIFE: Duration = Duration::from_secs(61);
+
+    /// When no configuration can let it pass any more.
+    fn until(&self) -> UnixTime {
+        self.expires_at.plus(Self::AFTERLIFE)
+    }
 }
 
 /// Names a token: SHA-256 over its tenant and signing input.
@@ -42,38 +115,128 @@ pub enum Spend {
 }
 
 /// The ledger cannot say; the caller refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LedgerError {
     #[error("ledger is full")]
     Full,
+    #[error("ledger cannot be written: {0}")]
+    Unavailable(String),
+    #[error("revocations are not known since the ledger was lost")]
+    Stale,
+}
+
+/// The ledger cannot be opened at start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// Another process has it. After a while it may not.
+    #[error("{0}")]
+    Locked(String),
+    /// It stays so until somebody mends it.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// How the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All is well.
+    Sound,
+    /// Revocations are known, but nothing can be written: exchanges and sign-outs are refused.
+    Unwritable(String),
+    /// The store cannot be asked; what was last known counts for a while.
+    Lost(String),
+    /// It was lost for too long, or never reached: sessions and tokens are refused.
+    Stale(String),
 }
 
 impl Ledger {
-    /// Spends a token, remembered until it would expire anyway. Of any number of callers one gets [`Spend::First`].
-    pub async fn spend(&self, token: TokenId, until: UnixTime, now: UnixTime) -> Result<Spend, LedgerError> {
-        match self {
-            Self::Memory(ledger) => ledger.spend(token, until, now),
+    /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
+    pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
+        let revocations = Arc::new(Revocations::new(settings.most));
+        let store = match &settings.store {
+            StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+            StoreSettings::Path(path) => {
+                Store::Embedded(Embedded::open(path, revocations.clone(), clock.settled()).await?)
+            }
+            StoreSettings::Redis(redis) => {
+                Store::Redis(redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await)
+            }
+        };
+        Ok(Self { revocations, store })
+    }
+
+    /// One in memory, which needs no opening.
+    pub fn in_memory(most: usize) -> Self {
+        Self { revocations: Arc::new(Revocations::new(most)), store: Store::Memory(Spent::new(most)) }
+    }
+
+    /// Spends a token. Of any number of callers, on any instance that shares the store, one gets [`Spend::First`].
+    pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
+        match &self.store {
+            Store::Memory(spent) => spent.spend(token, now),
+            Store::Embedded(file) => file.spend(token).await,
+            Store::Redis(redis) => redis.spend(token, now).await,
         }
     }
 
-    /// Ends a session, remembered until it would end anyway.
-    pub async fn revoke(&self, session: SessionId, until: UnixTime, now: UnixTime) -> Result<(), LedgerError> {
-        match self {
-            Self::Memory(ledger) => ledger.revoke(session, until, now),
+    /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
+    pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
+        let before = self.revocations.of(revocation.subject);
+        self.revocations.insert(revocation, now)?;
+        match &self.store {
+            Store::Memory(_) => Ok(()),
+            Store::Embedded(file) => file.revoke(revocation, before).await,
+            Store::Redis(redis) => redis.revoke(revocation).await,
         }
     }
 
-    /// Whether a session was ended.
-    pub fn covers(&self, session: &SessionId) -> bool {
-        match self {
-            Self::Memory(ledger) => ledger.covers(session),
+    /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
+    pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
+        if let Store::Redis(redis) = &self.store {
+            redis.check_fresh()?;
         }
+        Ok(self.revocations.find(subjects, issued_at))
     }
 
     /// Forgets what has expired.
     pub fn sweep(&self, now: UnixTime) {
-        match self {
-            Self::Memory(ledger) => ledger.sweep(now),
+        self.revocations.sweep(now);
+        match &self.store {
+            Store::Memory(spent) => spent.sweep(now),
+            Store::Embedded(file) => file.sweep(now),
+            // What has expired there ends by itself, or is removed by one of the instances.
+            Store::Redis(_) => {}
         }
+    }
+
+    /// How it is.
+    pub fn standing(&self) -> Standing {
+        match &self.store {
+            Store::Memory(_) => Standing::Sound,
+            Store::Embedded(file) => file.standing(),
+            Store::Redis(redis) => redis.standing(),
+        }
+    }
+
+    /// Lets go of what only one process can hold, for another to take it, all that waits being done first. From then on
+    /// nothing is spent or revoked here; what is known to be revoked stays so.
+    pub async fn release(&self) {
+        match &self.store {
+            Store::Memory(_) | Store::Redis(_) => {}
+            Store::Embedded(file) => file.release().await,
+        }
+    }
+
+    /// Takes it again: what was revoked here meanwhile is written there, and what was revoked there is learnt.
+    pub async fn resume(&self) -> Result<(), OpenError> {
+        match &self.store {
+            Store::Memory(_) | Store::Redis(_) => Ok(()),
+            Store::Embedded(file) => file.resume().await,
+        }
+    }
+
+    /// How many revocations count at present.
+    pub fn revocations(&self) -> usize {
+        self.revocations.count()
     }
 }

@@ -40,6 +40,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     time::{Clock, UnixTime},
+    underway::{self, Underway},
     upstream::{InFlight, Picked, Pool, Unreached},
     visitor::Visitor,
     wire,
@@ -58,6 +59,7 @@ pub struct Door {
     clock: Clock,
     request_ids: Arc<RequestIds>,
     in_flight: InFlightLimit,
+    underway: Arc<Underway>,
 }
 
 /// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
@@ -80,13 +82,16 @@ pub struct Context {
     is_logged: bool,
     /// While it may take a connection to the app: what we answer ourselves is not counted.
     in_flight: Option<InFlight>,
+    /// Of a known caller: ends it when the identity does.
+    underway: Option<underway::Request>,
 }
 
 /// A request whose task is dropped, because its connection or the process ended, is in the log all the same.
 impl Drop for Context {
     fn drop(&mut self) {
         if !self.is_logged {
-            self.entry.write(None, Some("cut off"));
+            let is_ended = self.underway.as_ref().is_some_and(underway::Request::is_ended);
+            self.entry.write(None, Some(if is_ended { "identity ended" } else { "cut off" }));
         }
     }
 }
@@ -120,7 +125,14 @@ impl Door {
             clock,
             request_ids: before.map_or_else(Arc::default, |door| door.request_ids.clone()),
             in_flight,
+            underway: before.map_or_else(Arc::default, |door| door.underway.clone()),
         }
+    }
+
+    /// Ends the requests of those who would not be admitted any more.
+    pub fn end_expired(&self) {
+        let now = self.clock.now();
+        self.underway.end_unless(|proof| self.gate.holds(proof, now));
     }
 
     /// Which server failed, and how.
@@ -161,6 +173,7 @@ impl Door {
             upstream: None,
             is_logged: false,
             in_flight: Some(InFlight::on(&self.in_flight.count)),
+            underway: None,
         }
     }
 
@@ -193,6 +206,7 @@ impl Door {
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
+                    context.underway = self.underway.begin(proof.clone());
                 }
                 return Ok(false);
             }

@@ -80,6 +80,7 @@ impl Door {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),
             Endpoint::Logout => request.log_out(&body).await,
+            Endpoint::Revoke => request.revoke().await,
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
         Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))

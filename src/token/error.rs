@@ -27,6 +27,10 @@ pub enum TokenError {
     Signature,
     #[error("token has a revoke claim and is no credential")]
     Revoke,
+    #[error("token has no revoke claim")]
+    NoRevoke,
+    #[error("revoke claim is neither \"user\" nor \"everyone\"")]
+    RevokeWhom,
     #[error("{0} is missing or not a whole number of seconds")]
     Time(&'static str),
     #[error("token lives {lived} s, longer than {}", spell_duration(*.most))]
@@ -112,7 +116,7 @@ impl TokenError {
             Self::AlgorithmMissing | Self::Extension(_) => Check::Header,
             Self::UnknownKey | Self::Algorithm => Check::Key,
             Self::Signature | Self::KeyOutOfDate { .. } => Check::Signature,
-            Self::Revoke => Check::Kind,
+            Self::Revoke | Self::NoRevoke | Self::RevokeWhom => Check::Kind,
             Self::Time("nbf") | Self::NotYet(_) => Check::NotBefore,
             Self::Time(_) | Self::TooLong { .. } => Check::Lifetime,
             Self::FromTheFuture(_) => Check::IssuedAt,
@@ -140,7 +144,8 @@ impl TokenError {
             Self::Signature => {
                 "sign with the tenant's secret, byte for byte: look for a line end, or a text/base64 mix-up (see `format`)"
             }
-            Self::Revoke => "post it to the revocation endpoint instead",
+            Self::Revoke => "post it to /_auth/revoke instead",
+            Self::NoRevoke | Self::RevokeWhom => "set revoke to \"user\" or \"everyone\"",
             Self::Time(_) => "set iat and exp as whole seconds since 1970",
             Self::TooLong { expires_at, .. } if is_milliseconds(expires_at.0) => {
                 "exp is in milliseconds; divide by 1000"

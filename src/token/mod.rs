@@ -4,6 +4,7 @@
 //! signature; everything else is checked here, because the crate lets a claim of the wrong type or an unknown `crit` pass.
 
 mod error;
+mod order;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use error::{Check, TokenError};
+pub use order::{Order, Whom, verify_order};
 
 /// The longest token, in bytes.
 pub const LONGEST: usize = 8 * 1024;
@@ -177,6 +179,20 @@ pub fn verify(
         plan: profile(jwt, "plan", &rules.claims.plan)?,
         picture: profile(jwt, "picture", &rules.claims.picture)?,
     };
+    parties(jwt, tenant, rules)?;
+    let from = key.not_before.map_or(times.from, |date| date.max(times.from));
+    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
+    Ok(Verified::assertion(Claims {
+        identity,
+        issued_at: times.issued_at,
+        expires_at: times.expires_at,
+        valid: (from, until),
+        key: key.id.clone(),
+    }))
+}
+
+/// Whose token it is, for whom and by whom.
+fn parties(jwt: &Jwt<'_>, tenant: &TenantId, rules: &TokenRules) -> Result<(), TokenError> {
     if let Some(claim) = &rules.claims.tenant {
         match jwt.text(claim) {
             Some(named) if named == tenant.as_str() => {}
@@ -190,19 +206,10 @@ pub fn verify(
         _ => return Err(TokenError::Audience),
     }
     match (jwt.claims.member("iss"), &rules.issuer) {
-        (None, None) => {}
-        (Some(Json::Text(iss)), wanted) if wanted.as_deref().is_none_or(|wanted| wanted == iss) => {}
-        _ => return Err(TokenError::Issuer),
+        (None, None) => Ok(()),
+        (Some(Json::Text(iss)), wanted) if wanted.as_deref().is_none_or(|wanted| wanted == iss) => Ok(()),
+        _ => Err(TokenError::Issuer),
     }
-    let from = key.not_before.map_or(times.from, |date| date.max(times.from));
-    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
-    Ok(Verified::assertion(Claims {
-        identity,
-        issued_at: times.issued_at,
-        expires_at: times.expires_at,
-        valid: (from, until),
-        key: key.id.clone(),
-    }))
 }
 
 struct Times {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Process, Secrets};
+use crate::support::{Ask, PATIENCE, Process, Secrets, free_port, until};
 
 fn vestibule(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
@@ -53,6 +53,7 @@ fn init_writes_what_check_accepts_and_overwrites_nothing() {
     assert!(
         text(&checked.stdout).contains("tenant ten_acme") && text(&checked.stdout).contains("route */static: public")
     );
+    assert!(!folder.path().join("vestibule.redb").exists(), "only a server has a ledger");
     let before = fs::read(folder.path().join("vestibule-session.key")).unwrap();
     let again = output(folder.path(), &["init"], "");
     assert_eq!(again.status.code(), Some(1));
@@ -157,6 +158,7 @@ fn explain_names_the_failed_check_and_its_remedy() {
         assert!(said.contains("FAIL") && said.contains(fail) && said.contains(remedy) && said.contains(code), "{said}");
         assert!(!said.contains(&token[..token.len().min(30)]) || token.len() < 10, "the token is not shown");
     }
+    assert!(!folder.path().join("vestibule.redb").exists(), "only a server has a ledger");
     let elsewhere = output(folder.path(), &["explain", "--path", "/a//b"], &sign(&secret, now, now + 60));
     assert!(text(&elsewhere.stdout).contains("denied: bad_request"));
 }
@@ -164,16 +166,12 @@ fn explain_names_the_failed_check_and_its_remedy() {
 #[test]
 fn every_command_has_an_example_and_wrong_usage_exits_2() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["run", "check", "init", "secret", "token", "explain", "health", "demo"] {
+    for command in ["run", "check", "init", "secret", "token", "explain", "revoke", "health", "demo"] {
         let help = text(&output(folder.path(), &[command, "--help"], "").stdout);
-        assert!(help.contains("Example:") && help.contains(&format!("vestibule {command}")), "{help}");
+        assert!(help.contains("Example") && help.contains(&format!("vestibule {command}")), "{help}");
     }
     assert_eq!(output(folder.path(), &["serve"], "").status.code(), Some(2));
     assert_eq!(output(folder.path(), &["run", "--confg", "x"], "").status.code(), Some(2));
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn serve(folder: &Path, port: u16) -> Process {
@@ -213,7 +211,8 @@ fn it_serves_answers_for_its_health_and_stops_in_order() {
     assert_eq!(served.terminate(), Some(0));
     let mut log = String::new();
     served.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(log.contains("the ledger is in memory"), "{log}");
+    let ledger = fs::metadata(folder.path().join("vestibule.redb")).unwrap();
+    assert_eq!(ledger.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -250,11 +249,7 @@ fn a_start_that_cannot_succeed_is_one_clear_line_within_a_second() {
         let started = Instant::now();
         let done = output(folder.path(), &["run"], "");
         assert_eq!(done.status.code(), Some(1), "{said}");
-        let lines: Vec<String> = text(&done.stderr)
-            .lines()
-            .filter(|line| !line.contains("the ledger is in memory"))
-            .map(str::to_owned)
-            .collect();
+        let lines: Vec<String> = text(&done.stderr).lines().map(str::to_owned).collect();
         assert!(lines.len() == 1 && lines[0].contains(said), "{said}: {lines:?}");
         assert!(started.elapsed() < Duration::from_secs(5), "generous for a busy machine: {:?}", started.elapsed());
     }
@@ -280,4 +275,59 @@ fn the_demo_prints_one_url_that_answers() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     assert_eq!(demo.terminate(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes no file");
+}
+
+#[tokio::test]
+async fn an_operator_revokes_from_the_command_line() {
+    let (port, admin) = (free_port(), free_port());
+    let folder = configured(port, admin, "");
+    let at = |name: &str| folder.path().join(name);
+    let nobody = output(folder.path(), &["revoke", "--tenant", "ten_acme", "--user", "maya"], "");
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("does not answer"), "{}", text(&nobody.stderr));
+    let mut command = vestibule(folder.path(), &["run"]);
+    command.stderr(fs::File::create(at("log")).unwrap());
+    let address = ([127, 0, 0, 1], port).into();
+    let _served = Process::start(&mut command).until_listening(address);
+
+    let sign_in = async |user: &str| {
+        let token = text(&output(folder.path(), &["token", "--tenant", "ten_acme", "--user", user], "").stdout);
+        let answer = Ask::new(address, "POST", "/_auth/exchange", "localhost").bearer(token.trim()).send().await;
+        answer.cookie("__Host-vestibule").expect("a session")
+    };
+    let known = async |cookie: &str| {
+        let ask = Ask::new(address, "GET", "/_auth/session", "localhost").cookie("__Host-vestibule", cookie);
+        ask.send().await.status
+    };
+    let (phone, desk, noah) = (sign_in("maya").await, sign_in("maya").await, sign_in("noah").await);
+    let revoke = |args: &[&str]| {
+        let done = output(folder.path(), &[&["revoke", "--tenant", "ten_acme"], args].concat(), "");
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+    };
+    // The log is written by a thread of its own.
+    let mut handle = String::new();
+    until(PATIENCE, async || {
+        let log = fs::read_to_string(at("log")).unwrap();
+        let line = log.lines().find(|line| line.contains("exchanged") && line.contains("user=\"maya\""));
+        let found = line.and_then(|line| line.split("session=").nth(1)).map(|rest| rest.split(' ').next().unwrap());
+        found.unwrap_or_default().clone_into(&mut handle);
+        !handle.is_empty()
+    })
+    .await;
+    assert_eq!(revoke(&["--session", &handle]), (Some(0), "revoked\n".into()));
+    assert_eq!((known(&phone).await, known(&desk).await, known(&noah).await), (401, 200, 200));
+    assert_eq!(revoke(&["--user", "maya"]), (Some(0), "revoked\n".into()));
+    assert_eq!((known(&desk).await, known(&noah).await), (401, 200));
+    assert_eq!(revoke(&["--everyone"]), (Some(0), "revoked\n".into()));
+    assert_eq!(known(&noah).await, 401);
+    for (args, code, said) in [
+        (&["--session", "short"][..], Some(1), "not revoked: the session is none"),
+        (&["--user", "maya", "--everyone"], Some(2), "cannot be used with"),
+        (&[], Some(2), "required"),
+    ] {
+        let done = revoke(args);
+        assert!(done.0 == code && done.1.contains(said), "{done:?}");
+    }
+    let elsewhere = output(folder.path(), &["revoke", "--tenant", "nobody", "--everyone"], "");
+    assert!(text(&elsewhere.stderr).contains("there is no such tenant"), "{}", text(&elsewhere.stderr));
 }

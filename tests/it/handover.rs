@@ -12,7 +12,8 @@ use std::{
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::support::{
-    Ask, Certificate, Client, Door, Issuer, Load, Served, Upstream, config, free_port, token_of_now, until, with_listen,
+    Ask, Certificate, Client, Door, Issuer, Load, Served, Upstream, config, eventually, free_port, token_of_now,
+    with_listen,
 };
 
 const ACME: Issuer = Issuer::ACME;
@@ -36,7 +37,7 @@ async fn who_is_idle_when_the_door_stops_may_ask_once_more() {
     half.send(b"GET /public HTTP/1.1\r\n").await;
     let began = Instant::now();
     let stopped = tokio::spawn(door.stop());
-    until("nobody comes in", async || TcpStream::connect(address).await.is_err()).await;
+    eventually(20, "nobody comes in", async || TcpStream::connect(address).await.is_err()).await;
     for client in [&mut used, &mut unused] {
         let answer = ask().send_over(client).await;
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
@@ -90,7 +91,7 @@ async fn no_request_is_lost_when_it_stops() {
                 answers
             });
         }
-        until("they are at it", async || upstream.seen().len() > 50 * (round + 1)).await;
+        eventually(20, "they are at it", async || upstream.seen().len() > 50 * (round + 1)).await;
         let began = Instant::now();
         assert_eq!(served.process.terminate(), Some(0));
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -134,7 +135,7 @@ async fn nobody_is_refused_and_nothing_fails_across_handovers() {
         served.until_reloads((1, 0)).await;
         served.signal_now("-TERM");
         served.until_said(" vestibule: stopped", 5).await;
-        until("nobody listens", async || TcpStream::connect(served.address).await.is_err()).await;
+        eventually(20, "nobody listens", async || TcpStream::connect(served.address).await.is_err()).await;
     }
 }
 
@@ -167,6 +168,33 @@ async fn a_handover_to_what_cannot_serve_changes_nothing() {
     served.hand_over().await;
     load.more(50).await;
     assert_eq!(load.end().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ledger_on_disk_knows_goes_to_the_new_process_or_stays() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream).replace("memory = true", "path = \"ledger.redb\"");
+    let mut served = Served::start("", &text);
+    let token = token_of_now(&ACME, "maya");
+    let exchange =
+        async |token: &str, served: &Served| served.ask("POST", "/_auth/exchange").bearer(token).send().await;
+    assert_eq!(exchange(&token, &served).await.status, 200);
+    // Given back by a process that could not listen.
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = with_listen(busy.local_addr().unwrap(), served.admin, "", &text);
+    fs::write(served.file("proxy.toml"), elsewhere).unwrap();
+    served.signal_now("-QUIT");
+    served.until_said("not handed over, this process goes on", 1).await;
+    assert_eq!(exchange(&token, &served).await.code(), "token_spent");
+    let second = token_of_now(&ACME, "tom");
+    assert_eq!(exchange(&second, &served).await.status, 200);
+    // Taken by one that can.
+    served.write("", &text);
+    served.hand_over().await;
+    for spent in [&token, &second] {
+        assert_eq!(exchange(spent, &served).await.code(), "token_spent");
+    }
+    assert_eq!(exchange(&token_of_now(&ACME, "kim"), &served).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

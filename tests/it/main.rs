@@ -11,6 +11,8 @@
 mod support;
 
 mod attacks;
+mod cache;
+mod clocks;
 mod command_line;
 mod configuration;
 mod conformance;
@@ -26,7 +28,14 @@ mod headers;
 mod http2;
 mod http2_frames;
 mod leaks;
+mod ledger_on_disk;
+mod ledger_on_redis;
+mod ledgers;
+mod redis_in_trouble;
+mod redis_servers;
 mod reload;
+mod revocation;
 mod streams;
 mod structure;
 mod tokens;
+mod underway;

@@ -12,8 +12,8 @@ use std::{
 use http::Request;
 
 use crate::support::{
-    Ask, Certificate, Client, Door, Issuer, Load, Served, Upstream, config, free_port, one_tenant, token_of_now, until,
-    with_listen,
+    Ask, Certificate, Client, Door, Issuer, Load, Served, Upstream, config, eventually, free_port, one_tenant,
+    token_of_now, with_listen,
 };
 
 const ACME: Issuer = Issuer::ACME;
@@ -96,7 +96,7 @@ async fn a_request_keeps_the_configuration_it_began_with() {
     let mut client = Client::connect(door.address).await;
     let head = format!("POST / HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {}\r\n", ACME.token("maya"));
     client.send(format!("{head}Content-Length: 5\r\n\r\nhe").as_bytes()).await;
-    until("it is on its way", async || upstream.connections() > 0).await;
+    eventually(20, "it is on its way", async || upstream.connections() > 0).await;
     door.reload(&config(&upstream).replace("env = \"ACME\"", "env = \"OLD_ACME\""));
     client.send(b"llo").await;
     assert_eq!(client.receive(false).await.expect("an answer").status, 200);
@@ -227,7 +227,7 @@ async fn what_is_broken_is_said_counted_and_changes_nothing() {
     ];
     for (problem, happens) in broken {
         happens();
-        until(&format!("{problem}: {}", served.log()), async || served.reloads().1 > count.1).await;
+        eventually(20, &format!("{problem}: {}", served.log()), async || served.reloads().1 > count.1).await;
         count = served.reloads();
         assert!(served.said(problem) > 0, "{problem}: {}", served.log());
         assert_eq!(served.ask("GET", "/").bearer(&token).send().await.status, 200, "{problem}");
@@ -337,7 +337,7 @@ async fn a_renewed_certificate_is_shown_to_who_comes_next() {
     let mut before = certificate.h2(served.address).await;
     assert_eq!(before.send(get(), None).await.unwrap().status, 200);
     certificate.renew();
-    until("the new one", async || certificate.try_h2(served.address).await.is_ok()).await;
+    eventually(20, "the new one", async || certificate.try_h2(served.address).await.is_ok()).await;
     assert_eq!(certificate.h2(served.address).await.send(get(), None).await.unwrap().status, 200);
     assert_eq!(before.send(get(), None).await.unwrap().status, 200, "who is in stays in");
 }
@@ -371,6 +371,22 @@ async fn connections_to_the_app_outlive_a_reload() {
         door.reload(&config(&upstream));
     }
     assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_token_that_is_gone_opens_nothing_on_an_open_connection() {
+    let upstream = Upstream::start().await;
+    let listen = |token: &str| {
+        let token = format!("admin = \"127.0.0.1:0\"\nadmin_token = {{ env = \"{token}\" }}");
+        format!("[listen]\n{token}\n{}", config(&upstream))
+    };
+    let door = Door::start(&listen("OLD_ACME")).await;
+    let admin = door.admin().unwrap();
+    let mut client = Client::connect(admin).await;
+    let ask = || Ask::new(admin, "GET", "/metrics", "localhost").bearer("old-acme-secret-0123456789abcdef0123");
+    assert_eq!(ask().send_over(&mut client).await.status, 200);
+    door.reload(&listen("SESSION"));
+    assert_eq!(ask().send_over(&mut client).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

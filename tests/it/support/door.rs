@@ -35,6 +35,7 @@ impl Secrets {
             "ACME" => Issuer::ACME.secret,
             "GLOBEX" => Issuer::GLOBEX.secret,
             "OLD_ACME" => "old-acme-secret-0123456789abcdef0123",
+            "ADMIN" => "admin-token-0123456789abcdef0123456789",
             "SPACES" => "                                        ",
             "SHORT" => "only-31-bytes-0123456789abcdefg",
             _ => return None,
@@ -155,7 +156,7 @@ impl Door {
         let clock = TestClock(Arc::new(AtomicI64::new(NOW.0)));
         let shown = clock.clone();
         let clock_of_server = Clock::reading(move || UnixTime(shown.0.load(Ordering::SeqCst)));
-        let running = server::start(&config, clock_of_server).expect("a free port");
+        let running = server::start(&config, clock_of_server).await.expect("a free port");
         Self { address: running.address, clock, running, host: "portal.test".into() }
     }
 

@@ -1,10 +1,24 @@
 //! A process of the test's, which does not outlive it.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command},
     time::{Duration, Instant},
 };
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks again and again until it is so, at most that long.
+pub async fn until(patience: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + patience;
+    while !is_so().await {
+        assert!(Instant::now() < end, "it is not so after {patience:?}");
+        tokio::task::yield_now().await;
+    }
+}
 
 /// Killed when dropped, also by a failing test.
 pub struct Process(pub Child);

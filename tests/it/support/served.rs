@@ -9,7 +9,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use vestibule::time::Clock;
 
-use super::{Ask, Certificate, Client, Issuer, Process, Secrets, Upstream};
+use super::{Ask, Certificate, Client, Issuer, Process, Secrets, Upstream, eventually, process::free_port};
 
 /// A process that serves.
 pub struct Served {
@@ -28,24 +27,10 @@ pub struct Served {
     successors: Vec<u32>,
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A token by the clock on the wall.
 pub fn token_of_now(issuer: &Issuer, user: &str) -> String {
     let now = Clock::system().now().0;
     issuer.with(json!({ "userId": user, "iat": now, "exp": now + 600 }))
-}
-
-/// Waits until something holds.
-pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !holds().await {
-        assert!(Instant::now() < end, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 impl Drop for Served {
@@ -109,11 +94,11 @@ impl Served {
     }
 
     pub async fn until_reloads(&self, wanted: (usize, usize)) {
-        until(&format!("{wanted:?} reloads"), async || self.reloads() == wanted).await;
+        eventually(20, &format!("{wanted:?} reloads"), async || self.reloads() == wanted).await;
     }
 
     pub async fn until_said(&self, what: &str, times: usize) {
-        until(&format!("{what} {times} times in {}", self.log()), async || self.said(what) >= times).await;
+        eventually(20, &format!("{what} {times} times in {}", self.log()), async || self.said(what) >= times).await;
     }
 
     pub fn ask(&self, method: &str, target: &str) -> Ask {
@@ -138,7 +123,7 @@ impl Served {
         let log = self.log();
         let line = log.lines().rev().find(|line| line.contains(" vestibule: handed over")).unwrap();
         self.successors.push(line.rsplit('=').next().unwrap().trim().parse().unwrap());
-        until(&format!("{before} ends"), async || has_ended(before)).await;
+        eventually(20, &format!("{before} ends"), async || has_ended(before)).await;
     }
 }
 
@@ -254,7 +239,7 @@ impl Load {
     /// Waits until so many more were answered.
     pub async fn more(&self, count: usize) {
         let before = self.answered();
-        until(&format!("{count} more answers"), async || self.answered() >= before + count).await;
+        eventually(20, &format!("{count} more answers"), async || self.answered() >= before + count).await;
     }
 
     /// Ends it, and says what failed.

@@ -1,0 +1,29 @@
+//! Ends sessions and tokens through the admin listener of a running Vestibule.
+
+use std::process::ExitCode;
+
+use zeroize::Zeroizing;
+
+use super::{ask::ask, say};
+use crate::{admin::Order, config::Listen};
+
+/// Sends the order to the Vestibule that runs with this configuration.
+pub fn revoke(listen: &Listen, order: &Order) -> Result<ExitCode, String> {
+    let Some(admin) = listen.admin else {
+        return Err("revocations go through the admin listener; add admin = \"127.0.0.1:9901\" to [listen]".into());
+    };
+    let body = serde_json::to_string(order).map_err(|e| e.to_string())?;
+    let mut headers = Zeroizing::new(format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+    if let Some(token) = &listen.admin_token {
+        let token = std::str::from_utf8(token.expose()).map_err(|_| "listen.admin_token is no text")?;
+        headers.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    let answer =
+        ask(admin, "POST /revocations", &headers, &body).map_err(|e| format!("{admin} does not answer: {e}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.starts_with("HTTP/1.1 204 ") {
+        return say("revoked");
+    }
+    let text = if body.is_empty() { head.lines().next().unwrap_or_default() } else { body.trim_end() };
+    Err(format!("not revoked: {text}"))
+}

@@ -1,0 +1,529 @@
+//! The task that owns the link to Redis: dials, loads, polls, writes revocations, repairs what was lost.
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use redis::{Pipeline, Value};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{info, warn};
+
+use super::{
+    Attempt, DEADLINE, Live, Order, Shared, Trouble,
+    dial::{Connection, dial, eviction},
+    epoch::{Epoch, Verdict},
+    settings::RedisSettings,
+    stream::{self, CHUNK, Entry},
+};
+use crate::{
+    ledger::{Revocation, Revocations, Standing, Subject},
+    time::{Clock, UnixTime},
+};
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Between two looks that somebody asks for.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Between two attempts to connect.
+const REDIAL: Duration = Duration::from_millis(500);
+
+/// How long whoever wrote the first epoch waits before tokens are spent: others may know of one that was lost.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// How long one that takes no writes is asked again before another is looked for.
+const READ_ONLY: Duration = Duration::from_secs(2);
+
+/// Every so many looks it is tried whether writes are taken.
+const PROBE: u32 = 8;
+
+/// The most revocations written at once.
+const BATCH: usize = 500;
+
+/// Between two attempts to be the one who removes what has expired, and how long one is.
+const PRUNE: Duration = Duration::from_secs(600);
+const PRUNE_LOCK: u32 = 3_600;
+
+pub(super) struct Link {
+    settings: RedisSettings,
+    shared: Arc<Shared>,
+    revocations: Arc<Revocations>,
+    clock: Clock,
+    orders: mpsc::UnboundedReceiver<Order>,
+    /// Handed in, to be written next.
+    taken: Vec<Order>,
+    /// In force here, and not written as far as we know.
+    backlog: Vec<Revocation>,
+    /// The epoch this process knows of, also while there is no connection.
+    known: Option<Epoch>,
+    /// Until when nothing is spent.
+    hold: Option<Instant>,
+    /// The last entry of the stream that was read.
+    cursor: Option<String>,
+    polls: u32,
+    /// Why writes are not taken, and since when.
+    refused: Option<(String, Instant)>,
+    /// Whether a copy of the epoch was found to be wrong before.
+    has_doubts: bool,
+    prune_at: Instant,
+    pruning: Option<Pruning>,
+    said_eviction: bool,
+    said_malformed: bool,
+}
+
+struct Pruning {
+    cursor: Option<String>,
+    /// What ended by then is over by our clock and by theirs.
+    before: UnixTime,
+}
+
+impl Link {
+    pub fn new(
+        settings: RedisSettings,
+        shared: Arc<Shared>,
+        revocations: Arc<Revocations>,
+        clock: Clock,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Self {
+        Self {
+            settings,
+            shared,
+            revocations,
+            clock,
+            orders,
+            taken: Vec::new(),
+            backlog: Vec::new(),
+            known: None,
+            hold: None,
+            cursor: None,
+            polls: 0,
+            refused: None,
+            has_doubts: false,
+            prune_at: Instant::now(),
+            pruning: None,
+            said_eviction: false,
+            said_malformed: false,
+        }
+    }
+
+    /// Ends when it is aborted.
+    pub async fn run(mut self) {
+        loop {
+            let Err(trouble) = self.connected().await;
+            self.shared.live.store(None);
+            self.shared.is_linked.store(false, Ordering::SeqCst);
+            self.forget_orders();
+            if let Trouble::Lost(why) = trouble {
+                self.stand(Standing::Lost(why));
+                self.shared.attempt.send_replace(Attempt::Failed);
+                sleep(REDIAL).await;
+            }
+        }
+    }
+
+    /// One life of a connection.
+    async fn connected(&mut self) -> Result<Infallible, Trouble> {
+        let (polls, spends) = dial(&self.settings).await?;
+        self.shared.is_broken.store(false, Ordering::SeqCst);
+        self.say_eviction(&polls).await;
+        // All of them are among the revocations by now, which are compared next.
+        self.forget_orders();
+        self.refused = None;
+        self.pruning = None;
+        // Everything anew: after a failover the ids may be lower than those seen.
+        let refused = self.settle(&polls).await?;
+        self.walk(&polls).await?;
+        self.shared.is_linked.store(refused.is_none(), Ordering::SeqCst);
+        loop {
+            self.poll(&polls).await?;
+            self.publish(&spends);
+            self.wait().await?;
+        }
+    }
+
+    /// Lets tokens be spent, if the epoch is known and nobody objects.
+    fn publish(&mut self, spends: &Connection) {
+        if self.shared.live.load().is_some() || self.hold.is_some_and(|end| Instant::now() < end) {
+            return;
+        }
+        if let (Some(epoch), true) = (self.known, self.shared.is_linked.load(Ordering::SeqCst)) {
+            self.shared.live.store(Some(Arc::new(Live { connection: spends.clone(), epoch })));
+            self.shared.attempt.send_replace(Attempt::Done);
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), Trouble> {
+        let next = Instant::now() + POLL;
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = self.shared.wake.notified() => {
+                if self.shared.is_broken.load(Ordering::SeqCst) {
+                    return Err(Trouble::Lost("an answer was late, or made no sense".into()));
+                }
+                sleep(PAUSE).await;
+            }
+            Some(order) = self.orders.recv() => self.taken.push(order),
+        }
+        Ok(())
+    }
+
+    /// Writes what there is to write, reads what others wrote, and looks whether anything was lost.
+    async fn poll(&mut self, polls: &Connection) -> Result<(), Trouble> {
+        self.polls = self.polls.wrapping_add(1);
+        let is_doubted = self.shared.is_doubted.swap(false, Ordering::SeqCst);
+        let mut refused = None;
+        if is_doubted || self.refused.is_some() || self.polls.is_multiple_of(PROBE) {
+            refused = self.probe(polls).await?;
+        }
+        loop {
+            while self.taken.len() < BATCH
+                && let Ok(order) = self.orders.try_recv()
+            {
+                self.taken.push(order);
+            }
+            let is_caught_up = self.exchange(polls, &mut refused).await?;
+            if is_caught_up && (refused.is_some() || self.backlog.is_empty()) {
+                break;
+            }
+        }
+        if is_doubted && refused.is_none() {
+            self.check_copies(polls).await?;
+        }
+        match refused {
+            None => {
+                self.refused = None;
+                self.stand(Standing::Sound);
+                self.prune(polls).await?;
+            }
+            Some(code) => {
+                let since = self.refused.take().map_or_else(Instant::now, |(_, since)| since);
+                if code == "READONLY" && since.elapsed() > READ_ONLY {
+                    return Err(Trouble::ReadOnly);
+                }
+                self.stand(Standing::Unwritable(format!("it answers {code}")));
+                self.refused = Some((code, since));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether writes are taken, and if not, why.
+    async fn probe(&self, polls: &Connection) -> Result<Option<String>, Trouble> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("SET").arg(self.shared.keys.shared("probe")).arg("1").arg("EX").arg(60);
+        match polls.ask(&pipeline, DEADLINE).await?.as_slice() {
+            [Value::Okay] => Ok(None),
+            [Value::ServerError(e)] => Ok(Some(e.code().to_owned())),
+            _ => Err(Trouble::nonsense()),
+        }
+    }
+
+    /// One question: some revocations written, and what came since the last one. True when there is nothing more to read.
+    async fn exchange(&mut self, polls: &Connection, refused: &mut Option<String>) -> Result<bool, Trouble> {
+        let asked_at = std::time::Instant::now();
+        let (stream, orders) = (self.shared.keys.revocations(), std::mem::take(&mut self.taken));
+        // One is enough to see that writes are still refused.
+        let some = if refused.is_some() { 1 } else { BATCH };
+        let backlog = self.backlog.split_off(self.backlog.len().saturating_sub(some));
+        let mut sent: Vec<Revocation> = orders.iter().map(|order| order.revocation).collect();
+        sent.extend(&backlog);
+        let mut pipeline = Pipeline::new();
+        for revocation in &sent {
+            stream::add(&mut pipeline, &stream, &revocation.to_bytes());
+        }
+        stream::read_on(&mut pipeline, &stream, self.cursor.as_deref());
+        pipeline.cmd("XLEN").arg(&stream);
+        pipeline.cmd("GET").arg(self.shared.keys.epoch());
+        let answers = polls.ask(&pipeline, DEADLINE).await?;
+        let (written, [entries, length, epoch]) = answers.split_at(sent.len()) else {
+            return Err(Trouble::nonsense());
+        };
+        let no = written.iter().find_map(|answer| match answer {
+            Value::ServerError(e) => Some(e.code().to_owned()),
+            _ => None,
+        });
+        let mut entries = stream::entries(entries)?;
+        self.learn(&entries);
+        let mut unseen: HashSet<[u8; 32]> = sent.iter().map(|revocation| revocation.to_bytes()).collect();
+        strike(&mut unseen, &entries);
+        let is_caught_up = entries.len() < CHUNK;
+        while no.is_none() && !unseen.is_empty() && entries.len() == CHUNK {
+            entries = stream::read(polls, &stream, self.cursor.as_deref()).await?;
+            self.learn(&entries);
+            strike(&mut unseen, &entries);
+        }
+        match no {
+            Some(code) => {
+                // Some may be there. Twice is as good as once.
+                self.backlog.extend(sent);
+                for order in orders {
+                    // Who asked may have gone.
+                    let _ = order.done.send(Err(format!("it answers {code}")));
+                }
+                *refused = Some(code);
+            }
+            None if !unseen.is_empty() => return Err(Trouble::nonsense()),
+            None => orders.into_iter().for_each(|order| {
+                let _ = order.done.send(Ok(()));
+            }),
+        }
+        self.look_for_loss(polls, epoch, length, refused).await?;
+        if is_caught_up {
+            self.shared.knew(asked_at);
+        }
+        Ok(is_caught_up)
+    }
+
+    async fn look_for_loss(
+        &mut self,
+        polls: &Connection,
+        epoch: &Value,
+        length: &Value,
+        refused: &mut Option<String>,
+    ) -> Result<(), Trouble> {
+        let Value::Int(length) = length else { return Err(Trouble::nonsense()) };
+        if self.judge(bytes(epoch)?) != Verdict::Same {
+            self.shared.live.store(None);
+            self.shared.is_linked.store(false, Ordering::SeqCst);
+            match self.settle(polls).await? {
+                Some(code) => *refused = Some(code),
+                None => {
+                    self.walk(polls).await?;
+                    self.shared.is_linked.store(true, Ordering::SeqCst);
+                }
+            }
+        } else if *length == 0 && self.backlog.is_empty() && self.revocations.count() > 0 {
+            // The stream alone is gone: evicted, or deleted by hand.
+            self.revocations.sweep(self.clock.now());
+            if self.revocations.count() > 0 {
+                self.walk(polls).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, found: Option<&[u8]>) -> Verdict {
+        let latest_spent = UnixTime(self.shared.latest_spent.load(Ordering::SeqCst));
+        Epoch::judge(found, self.known, latest_spent, self.clock.now())
+    }
+
+    /// Agrees with the others on the epoch, or says why it cannot be written.
+    async fn settle(&mut self, polls: &Connection) -> Result<Option<String>, Trouble> {
+        let key = self.shared.keys.epoch();
+        for _ in 0..10 {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("GET").arg(&key);
+            let answers = polls.ask(&pipeline, DEADLINE).await?;
+            let found = bytes(answers.first().unwrap_or(&Value::Nil))?;
+            match self.judge(found) {
+                Verdict::Same => return Ok(None),
+                Verdict::Adopt(epoch) => {
+                    if self.known.is_some() {
+                        warn!(target: "vestibule", "ledger: Redis lost what it knew; tokens issued up to {} count as spent", epoch.bar);
+                    }
+                    self.known = Some(epoch);
+                    return Ok(None);
+                }
+                Verdict::Begin => {
+                    let epoch = Epoch::first();
+                    let mut pipeline = Pipeline::new();
+                    pipeline.cmd("SET").arg(&key).arg(&epoch.to_bytes()).arg("NX");
+                    let refused = match polls.ask(&pipeline, DEADLINE).await?.as_slice() {
+                        [Value::Okay] => {
+                            self.hold = Some(Instant::now() + HOLD);
+                            self.write(polls, epoch).await?
+                        }
+                        // Another was first.
+                        [Value::Nil] => None,
+                        [Value::ServerError(e)] => Some(e.code().to_owned()),
+                        _ => return Err(Trouble::nonsense()),
+                    };
+                    if refused.is_some() {
+                        return Ok(refused);
+                    }
+                }
+                Verdict::Raise(bar) => {
+                    let refused = self.write(polls, Epoch::new(bar)).await?;
+                    if refused.is_some() {
+                        return Ok(refused);
+                    }
+                }
+            }
+        }
+        Err(Trouble::Lost("its epoch keeps changing".into()))
+    }
+
+    /// The copies first: until the epoch itself is known to others, they refuse to spend beside these.
+    async fn write(&self, polls: &Connection, epoch: Epoch) -> Result<Option<String>, Trouble> {
+        for key in self.shared.keys.copies().chain([self.shared.keys.epoch()]) {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("SET").arg(key).arg(&epoch.to_bytes());
+            match polls.ask(&pipeline, DEADLINE).await?.as_slice() {
+                [Value::Okay] => {}
+                [Value::ServerError(e)] => return Ok(Some(e.code().to_owned())),
+                _ => return Err(Trouble::nonsense()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks for a node of a cluster that lost its data. Twice, as somebody may be writing them.
+    async fn check_copies(&mut self, polls: &Connection) -> Result<(), Trouble> {
+        let known = self.known.map(Epoch::to_bytes);
+        for copy in self.shared.keys.copies() {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("GET").arg(copy);
+            let answers = polls.ask(&pipeline, DEADLINE).await?;
+            if bytes(answers.first().unwrap_or(&Value::Nil))? == known.as_ref().map(<[u8; 24]>::as_slice) {
+                continue;
+            }
+            if !std::mem::replace(&mut self.has_doubts, true) {
+                self.shared.is_doubted.store(true, Ordering::SeqCst);
+                return Ok(());
+            }
+            if let Verdict::Raise(bar) = self.judge(None) {
+                self.write(polls, Epoch::new(bar)).await?;
+            }
+            break;
+        }
+        self.has_doubts = false;
+        Ok(())
+    }
+
+    /// Reads all there is, and finds out what it lacks.
+    async fn walk(&mut self, polls: &Connection) -> Result<(), Trouble> {
+        let (stream, now) = (self.shared.keys.revocations(), self.clock.now());
+        let counts = |revocation: &Revocation| revocation.until > now;
+        let own = self.revocations.all().into_iter().filter(counts);
+        let mut lacking: HashMap<Subject, Revocation> = own.map(|own| (own.subject, own)).collect();
+        self.cursor = None;
+        loop {
+            let entries = stream::read(polls, &stream, self.cursor.as_deref()).await?;
+            self.learn(&entries);
+            for there in entries.iter().filter_map(|entry| entry.revocation) {
+                let covers = |own: &Revocation| own.extent <= there.extent && own.until <= there.until;
+                if lacking.get(&there.subject).is_some_and(covers) {
+                    lacking.remove(&there.subject);
+                }
+            }
+            if entries.len() < CHUNK {
+                break;
+            }
+        }
+        if !lacking.is_empty() {
+            info!(target: "vestibule", count = lacking.len(), "ledger: revocations that Redis lacks are put back");
+        }
+        self.backlog = lacking.into_values().collect();
+        Ok(())
+    }
+
+    fn learn(&mut self, entries: &[Entry]) {
+        let now = self.clock.now();
+        for entry in entries {
+            match entry.revocation {
+                Some(revocation) if revocation.until > now => self.revocations.learn(revocation),
+                Some(_) => {}
+                None if self.said_malformed => {}
+                None => {
+                    self.said_malformed = true;
+                    let stream = self.shared.keys.revocations();
+                    warn!(target: "vestibule", entry = entry.id, "ledger: {stream} holds an entry that is not ours; such are passed over");
+                }
+            }
+        }
+        if let Some(last) = entries.last() {
+            self.cursor = Some(last.id.clone());
+        }
+    }
+
+    /// Removes some of what has expired, if that is this instance's task at present.
+    async fn prune(&mut self, polls: &Connection) -> Result<(), Trouble> {
+        if Instant::now() >= self.prune_at {
+            self.prune_at = Instant::now() + PRUNE;
+            let mut pipeline = Pipeline::new();
+            let lock = self.shared.keys.shared("pruning");
+            pipeline.cmd("SET").arg(lock).arg("1").arg("NX").arg("EX").arg(PRUNE_LOCK);
+            pipeline.cmd("TIME");
+            if let [Value::Okay, Value::Array(time)] = polls.ask(&pipeline, DEADLINE).await?.as_slice()
+                && let Some(Value::BulkString(seconds)) = time.first()
+                && let Ok(theirs) = String::from_utf8_lossy(seconds).parse()
+            {
+                self.pruning = Some(Pruning { cursor: None, before: self.clock.now().min(UnixTime(theirs)) });
+            }
+        }
+        let Some(mut pruning) = self.pruning.take() else { return Ok(()) };
+        let stream = self.shared.keys.revocations();
+        let entries = stream::read(polls, &stream, pruning.cursor.as_deref()).await?;
+        let is_over = |entry: &&Entry| entry.revocation.is_some_and(|revocation| revocation.until <= pruning.before);
+        let mut pipeline = Pipeline::new();
+        for over in entries.iter().filter(is_over).collect::<Vec<_>>().chunks(BATCH) {
+            pipeline.cmd("XDEL").arg(&stream).arg(over.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>());
+        }
+        if !pipeline.is_empty() {
+            polls.ask(&pipeline, DEADLINE).await?;
+        }
+        if entries.len() == CHUNK {
+            pruning.cursor = entries.last().map(|entry| entry.id.clone());
+            self.pruning = Some(pruning);
+        }
+        Ok(())
+    }
+
+    /// Those who wait hear that nobody does it now.
+    fn forget_orders(&mut self) {
+        self.taken.clear();
+        while self.orders.try_recv().is_ok() {}
+    }
+
+    async fn say_eviction(&mut self, polls: &Connection) {
+        if !self.said_eviction
+            && let Some(policy) = eviction(polls).await
+        {
+            self.said_eviction = true;
+            warn!(target: "vestibule", "ledger: Redis has maxmemory-policy {policy}: a key it evicts lets a token be exchanged twice; set noeviction");
+        }
+    }
+
+    fn stand(&self, standing: Standing) {
+        let is_change = {
+            let mut current = self.shared.standing.lock();
+            let is_change = std::mem::discriminant(&*current) != std::mem::discriminant(&standing);
+            *current = standing.clone();
+            is_change
+        };
+        match standing {
+            _ if !is_change => {}
+            Standing::Sound => info!(target: "vestibule", "ledger: Redis is there"),
+            Standing::Unwritable(why) => {
+                warn!(target: "vestibule", "ledger: Redis takes no writes ({why}): exchanges and sign-outs are refused");
+            }
+            Standing::Lost(why) | Standing::Stale(why) => {
+                let most = self.shared.max_staleness.as_secs();
+                warn!(target: "vestibule", "ledger: Redis is lost ({why}): exchanges are refused, sessions after {most} s");
+            }
+        }
+    }
+}
+
+/// The value of a key, if there is one.
+fn bytes(answer: &Value) -> Result<Option<&[u8]>, Trouble> {
+    match answer {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        Value::ServerError(e) => Err(Trouble::refused(e)),
+        _ => Err(Trouble::nonsense()),
+    }
+}
+
+fn strike(unseen: &mut HashSet<[u8; 32]>, entries: &[Entry]) {
+    for revocation in entries.iter().filter_map(|entry| entry.revocation) {
+        unseen.remove(&revocation.to_bytes());
+    }
+}

@@ -1,0 +1,64 @@
+//! What an operator's Prometheus reads.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
+
+use crate::ledger::{Ledger, Standing};
+
+/// All metrics of a server.
+pub struct Metrics(Registry);
+
+impl Metrics {
+    /// Reads them where they are, each time somebody asks.
+    pub fn new(ledger: Arc<Ledger>) -> Self {
+        let mut registry = Registry::with_prefix("vestibule");
+        registry.register_collector(Box::new(OfLedger(ledger)));
+        Self(registry)
+    }
+
+    /// The media type of [`Metrics::text`].
+    pub const TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// As OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.0);
+        text
+    }
+}
+
+struct OfLedger(Arc<Ledger>);
+
+impl std::fmt::Debug for OfLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OfLedger")
+    }
+}
+
+impl Collector for OfLedger {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let standing = self.0.standing();
+        let name = "ledger_state";
+        let help = "1 for the state the ledger is in: sound, unwritable, lost or stale";
+        let state = ConstGauge::<i64>::new(1);
+        let mut family = encoder.encode_descriptor(name, help, None, state.metric_type())?;
+        for (label, is_it) in [
+            ("sound", standing == Standing::Sound),
+            ("unwritable", matches!(standing, Standing::Unwritable(_))),
+            ("lost", matches!(standing, Standing::Lost(_))),
+            ("stale", matches!(standing, Standing::Stale(_))),
+        ] {
+            ConstGauge::new(i64::from(is_it)).encode(family.encode_family(&[("state", label)])?)?;
+        }
+        let count = ConstGauge::new(i64::try_from(self.0.revocations()).unwrap_or(i64::MAX));
+        let help = "Sign-outs and revocations that still cover something";
+        count.encode(encoder.encode_descriptor("ledger_revocations", help, None, count.metric_type())?)
+    }
+}
