@@ -13,6 +13,7 @@ mod embedded;
 mod file;
 mod memory;
 mod revocations;
+mod trouble;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
