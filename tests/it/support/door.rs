@@ -36,6 +36,8 @@ impl Secrets {
             "GLOBEX" => Issuer::GLOBEX.secret,
             "OLD_ACME" => "old-acme-secret-0123456789abcdef0123",
             "SPACES" => "                                        ",
+            "REDIS" => "hunter2",
+            "WRONG_REDIS" => "hunter3",
             "SHORT" => "only-31-bytes-0123456789abcdefg",
             _ => return None,
         };
