@@ -154,10 +154,11 @@ impl Ledger {
 
     /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
     pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
+        let is_known = self.revocations.hold(&revocation);
         self.revocations.insert(revocation, now)?;
         match &self.store {
             Store::Memory(_) => Ok(()),
-            Store::Redis(redis) => redis.revoke(revocation).await,
+            Store::Redis(redis) => redis.revoke(revocation, is_known).await,
         }
     }
 

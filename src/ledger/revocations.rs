@@ -207,6 +207,13 @@ impl Revocations {
         });
     }
 
+    /// Whether one says nothing new.
+    pub(super) fn hold(&self, revocation: &Revocation) -> bool {
+        let covers =
+            |(extent, until): (i64, UnixTime)| extent >= revocation.extent.to_number() && until >= revocation.until;
+        self.entries.get(&revocation.subject).is_some_and(|entry| covers(*entry))
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)

@@ -346,9 +346,9 @@ async fn a_storm() {
         ];
         for (number, (is_back, fault)) in faults.into_iter().enumerate() {
             if is_back {
-                pair.wire.back(fault)
+                pair.wire.back(fault);
             } else {
-                pair.wire.there(fault)
+                pair.wire.there(fault);
             }
             tokio::time::sleep(Duration::from_millis(400)).await;
             pair.wire.mend();

@@ -1,8 +1,10 @@
 //! The epoch: by what is noticed that Redis has lost what it knew, and what is then refused.
 //!
 //! A key with a random value. Whoever knew one and finds it gone or another concludes that spent tokens may be forgotten
-//! (FLUSHALL, a restart without its data, a failover to a replica that lags), and writes a new one with a *bar*: tokens
+//! (FLUSHALL, a restart without its data, a failover to an empty replica), and writes a new one with a *bar*: tokens
 //! issued up to then count as spent. Bars only rise. Of several that do so at once, the highest bar stays.
+//!
+//! What it does not tell: a replica that was a moment behind when it became the master has the epoch and lacks the last tokens.
 
 use crate::{secret::random, time::UnixTime};
 
