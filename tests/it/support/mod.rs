@@ -18,7 +18,7 @@ pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::Process;
 pub use recorder::{Record, Recorder, SERIAL};
-pub use redis::{RedisServer, cli, free_port};
+pub use redis::{RedisServer, cli_bytes, free_port};
 pub use signers::{Signer, mint, minted_by};
 pub use tls::{Certificate, H2};
 pub use upstream::Upstream;

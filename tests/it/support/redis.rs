@@ -135,7 +135,11 @@ impl RedisServer {
 }
 
 /// The answer of `redis-cli`.
-pub fn cli(address: SocketAddr, words: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-p", &address.port().to_string()]).args(words).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+fn cli(address: SocketAddr, words: &[&str]) -> String {
+    String::from_utf8_lossy(&cli_bytes(address, words)).trim().to_owned()
+}
+
+/// The same, byte for byte, with a line end.
+pub fn cli_bytes(address: SocketAddr, words: &[&str]) -> Vec<u8> {
+    Command::new("redis-cli").args(["-p", &address.port().to_string()]).args(words).output().unwrap().stdout
 }
