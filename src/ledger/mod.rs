@@ -189,7 +189,10 @@ impl Ledger {
         match &self.store {
             Store::Memory(_) => Ok(()),
             Store::Embedded(file) => file.revoke(revocation, before).await,
-            Store::Redis(redis) => redis.revoke(revocation).await,
+            Store::Redis(redis) => {
+                let is_known = before.is_some_and(|before| before.covers(&revocation));
+                redis.revoke(revocation, is_known).await
+            }
         }
     }
 

@@ -147,6 +147,11 @@ impl Revocation {
         Self { subject: Subject::session(&session.id), extent, until: session.expires_at }
     }
 
+    /// Whether another adds nothing to it.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.extent >= other.extent && self.until >= other.until
+    }
+
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..16].copy_from_slice(&self.subject.0);

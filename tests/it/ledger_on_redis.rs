@@ -43,6 +43,10 @@ async fn who_signs_out_at_one_instance_is_out_at_the_others_within_a_second() {
         other.get("/tickets").cookie("__Host-vestibule", &session).send().await.status == 401
     })
     .await;
+    for door in [&one, &other, &one] {
+        assert_eq!(door.post("/_auth/logout").cookie("__Host-vestibule", &session).send().await.status, 303);
+    }
+    assert_eq!(redis.ask(&["XLEN", "{vestibule}:revocations"]), "1", "again is nothing new");
     let late = Door::start(&text).await;
     assert_eq!(late.get("/tickets").cookie("__Host-vestibule", &session).send().await.status, 401, "known at start");
 }
@@ -64,4 +68,21 @@ async fn entries_end_with_what_they_cover() {
     let lua = "return redis.call('TTL', redis.call('KEYS', 'vestibule:spent:*')[1])";
     let ttl: i64 = redis.ask(&["EVAL", lua, "0"]).parse().unwrap();
     assert!((650..=661).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_rights_suffice() {
+    let (redis, upstream) = (RedisServer::start(), Upstream::start().await);
+    let rights = "on >hunter2 ~vestibule* ~{vestibule* +set +get +xadd +xrange +xlen +xdel +time +info";
+    let words: Vec<&str> = ["ACL", "SETUSER", "door"].into_iter().chain(rights.split(' ')).collect();
+    assert_eq!(redis.ask(&words), "OK");
+    let text = on(&upstream, &redis.url(), ", user = \"door\", password = { env = \"REDIS\" }");
+    let door = Door::start(&text).await;
+    let session = door.session(&Issuer::ACME.token("maya")).await;
+    assert_eq!(door.post("/_auth/logout").cookie("__Host-vestibule", &session).send().await.status, 303);
+    let log = redis.ask(&["ACL", "LOG"]);
+    assert_eq!(log, "", "nothing is denied");
+    // Without even INFO it goes on.
+    assert_eq!(redis.ask(&["ACL", "SETUSER", "door", "-info", "-time"]), "OK");
+    Door::start(&text).await.session(&Issuer::ACME.token("noah")).await;
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     ledger_on_redis::on,
-    support::{Answer, Between, Door, Fault, Issuer, NOW, RedisServer, Upstream, cli, config, eventually},
+    support::{Answer, Between, Door, Fault, Issuer, NOW, RedisServer, Upstream, cli_bytes, config, eventually},
 };
 
 /// A token of its own, issued so many seconds after the clock's time.
@@ -159,7 +159,7 @@ async fn a_wire_that_is_too_slow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wire_that_talks_nonsense() {
-    a_wire_that(|wire| wire.back(Fault::Replace(b"HTTP/1.1 400 Bad Request\r\n\r\n"))).await;
+    a_wire_that(|wire| wire.back(Fault::Replace(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,6 +246,54 @@ async fn signed_out_and_in(pair: &Pair) -> [String; 2] {
     [maya, noah]
 }
 
+/// Another instance has noticed the loss and put it right, and this one has not looked since: no exchange goes by what was.
+#[tokio::test(flavor = "multi_thread")]
+async fn flushed_and_put_right_by_another() {
+    let pair = Pair::start().await;
+    for round in 1..6 {
+        let spent = token("maya", 1, 10 * round);
+        pair.advance(10);
+        recovers(&pair.behind, "maya", 10 * round).await;
+        assert_eq!(pair.behind.exchange(&spent).await.status, 200);
+        // The bar is lower than it would be: what counts is that the epoch is another.
+        let script =
+            "redis.call('FLUSHALL'); redis.call('SET', KEYS[1], string.rep(ARGV[1], 16) .. string.rep('\\0', 8))";
+        pair.redis.ask(&["EVAL", script, "1", "{vestibule}:epoch", &round.to_string()]);
+        let (one, other) = tokio::join!(pair.behind.exchange(&spent), pair.beside.exchange(&spent));
+        for answer in [one, other] {
+            assert!(matches!(answer.status, 401 | 503), "{}", answer.text());
+        }
+        for door in [&pair.behind, &pair.beside] {
+            eventually(5, "settled", async || door.exchange(&spent).await.status == 401).await;
+        }
+    }
+}
+
+/// What was answered to another attempt is no answer to this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_played_again() {
+    let pair = Pair::start().await;
+    for number in 1..6 {
+        let spent = token("maya", number, 0);
+        pair.beside.session(&spent).await;
+        let value = |script: &str| {
+            let mut value = cli_bytes(pair.redis.address, &["EVAL", script, "0"]);
+            assert_eq!((value.pop(), value.len()), (Some(b'\n'), 24));
+            value
+        };
+        let mark = value("return redis.call('GET', redis.call('KEYS', 'vestibule:spent:*')[1])");
+        let epoch = value("return redis.call('GET', '{vestibule}:epoch')");
+        let played = [b"+OK\r\n$24\r\n".as_slice(), &mark, b"\r\n$24\r\n", &epoch, b"\r\n"].concat();
+        pair.wire.back(Fault::Replace(played));
+        let answer = pair.behind.exchange(&spent).await;
+        assert!(matches!(answer.status, 401 | 503), "{}", answer.text());
+        pair.wire.mend();
+        recovers(&pair.behind, "noah", 0).await;
+        // So that there is one again.
+        pair.redis.ask(&["EVAL", "redis.call('DEL', unpack(redis.call('KEYS', 'vestibule:spent:*')))", "0"]);
+    }
+}
+
 /// Redis has forgotten, and nobody can make use of it.
 async fn nothing_was_lost(pair: &Pair, [maya, noah]: [String; 2]) {
     let end = Instant::now() + Duration::from_secs(5);
@@ -261,6 +309,9 @@ async fn nothing_was_lost(pair: &Pair, [maya, noah]: [String; 2]) {
     }
     assert_eq!(pair.beside.exchange(&spent).await.json()["refresh"], true);
     let late = pair.late().await;
+    // Not presented before: nothing in Redis tells of it.
+    assert_eq!(pair.beside.exchange(&token("noah", 1, 0)).await.code(), "token_spent");
+    assert_eq!(late.exchange(&token("maya", 9, 0)).await.code(), "token_spent", "spent or not: who could tell");
     for door in [&pair.behind, &pair.beside, &late] {
         assert_eq!(page(door, &maya).await.status, 200, "sessions are not concerned");
         eventually(2, "signed out", async || page(door, &noah).await.status == 401).await;
@@ -340,21 +391,21 @@ async fn a_storm() {
             (true, Fault::Hold),
             (false, Fault::Swallow),
             (true, Fault::Swallow),
-            (true, Fault::Replace(b"$16\r\n")),
+            (true, Fault::Replace(b"$16\r\n".to_vec())),
             (true, Fault::Delay(Duration::from_millis(300))),
             (false, Fault::Cut),
         ];
         for (number, (is_back, fault)) in faults.into_iter().enumerate() {
             if is_back {
-                pair.wire.back(fault)
+                pair.wire.back(fault);
             } else {
-                pair.wire.there(fault)
+                pair.wire.there(fault);
             }
             tokio::time::sleep(Duration::from_millis(400)).await;
             pair.wire.mend();
             tokio::time::sleep(Duration::from_millis(if number % 2 == 0 { 100 } else { 700 })).await;
             if number == 5 {
-                cli(pair.redis.address, &["FLUSHALL"]);
+                pair.redis.ask(&["FLUSHALL"]);
             }
         }
     };

@@ -1,8 +1,10 @@
 //! The epoch: by what is noticed that Redis has lost what it knew, and what is then refused.
 //!
 //! A key with a random value. Whoever knew one and finds it gone or another concludes that spent tokens may be forgotten
-//! (FLUSHALL, a restart without its data, a failover to a replica that lags), and writes a new one with a *bar*: tokens
+//! (FLUSHALL, a restart without its data, a failover to an empty replica), and writes a new one with a *bar*: tokens
 //! issued up to then count as spent. Bars only rise. Of several that do so at once, the highest bar stays.
+//!
+//! What it does not tell: a replica that was a moment behind when it became the master has the epoch and lacks the last tokens.
 
 use crate::{secret::random, time::UnixTime};
 
@@ -30,13 +32,15 @@ pub(super) enum Verdict {
 impl Epoch {
     pub const BYTES: usize = 24;
 
+    const NO_BAR: UnixTime = UnixTime(i64::MIN);
+
     pub fn new(bar: UnixTime) -> Self {
         Self { id: random(), bar }
     }
 
     /// The first of all.
     pub fn first() -> Self {
-        Self::new(UnixTime(i64::MIN))
+        Self::new(Self::NO_BAR)
     }
 
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
@@ -59,13 +63,15 @@ impl Epoch {
             (None, None) => Verdict::Begin,
             (Some(Some(found)), None) => Verdict::Adopt(found),
             (Some(Some(found)), Some(known)) if found == known => Verdict::Same,
-            // Higher than what is known here: written by one who noticed the same. But that one does not know what was
+            // A bar not below what is known here: written by one who noticed the same. But that one does not know what was
             // spent here, whose issuer's clock may be ahead of its own.
-            (Some(Some(found)), Some(known)) if found.bar > known.bar && found.bar >= latest_spent => {
+            (Some(Some(found)), Some(known))
+                if found.bar > Self::NO_BAR && found.bar >= known.bar && found.bar >= latest_spent =>
+            {
                 Verdict::Adopt(found)
             }
             (Some(Some(found)), Some(known)) => raised(found.bar.max(known.bar)),
-            (Some(None), known) => raised(known.map_or(UnixTime(i64::MIN), |known| known.bar)),
+            (Some(None), known) => raised(known.map_or(Self::NO_BAR, |known| known.bar)),
             (None, Some(known)) => raised(known.bar),
         }
     }
@@ -107,6 +113,7 @@ mod tests {
     fn bars_only_rise() {
         let (high, same) = (Epoch::new(UnixTime(2_000)), Epoch::new(UnixTime(2_000)));
         assert_eq!(judge(None, Some(high), NEVER), Verdict::Raise(UnixTime(2_001)));
-        assert_eq!(judge(Some(same), Some(high), NEVER), Verdict::Raise(UnixTime(2_001)));
+        assert_eq!(judge(Some(same), Some(high), UnixTime(2_000)), Verdict::Adopt(same), "two noticed at once");
+        assert_eq!(judge(Some(same), Some(high), UnixTime(2_002)), Verdict::Raise(UnixTime(2_002)));
     }
 }

@@ -229,11 +229,13 @@ impl Link {
     async fn exchange(&mut self, polls: &Connection, refused: &mut Option<String>) -> Result<bool, Trouble> {
         let asked_at = std::time::Instant::now();
         let (stream, orders) = (self.shared.keys.revocations(), std::mem::take(&mut self.taken));
+        // With nothing left to write, what was in force before has been written.
+        let is_written = |order: &&Order| order.is_known && self.backlog.is_empty();
+        let mut sent: Vec<Revocation> =
+            orders.iter().filter(|order| !is_written(order)).map(|order| order.revocation).collect();
         // One is enough to see that writes are still refused.
         let some = if refused.is_some() { 1 } else { BATCH };
-        let backlog = self.backlog.split_off(self.backlog.len().saturating_sub(some));
-        let mut sent: Vec<Revocation> = orders.iter().map(|order| order.revocation).collect();
-        sent.extend(&backlog);
+        sent.extend(self.backlog.split_off(self.backlog.len().saturating_sub(some)));
         let mut pipeline = Pipeline::new();
         for revocation in &sent {
             stream::add(&mut pipeline, &stream, &revocation.to_bytes());

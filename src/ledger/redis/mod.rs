@@ -98,6 +98,8 @@ struct Live {
 /// A revocation to be written, and who waits for that.
 struct Order {
     revocation: Revocation,
+    /// It was in force before: a copied cookie that signs out again and again must not fill the stream.
+    is_known: bool,
     done: oneshot::Sender<Result<(), String>>,
 }
 
@@ -210,11 +212,11 @@ impl Redis {
         }
     }
 
-    /// Writes a revocation. Whatever is answered, it is written sooner or later.
-    pub async fn revoke(&self, revocation: Revocation) -> Result<(), LedgerError> {
+    /// Writes a revocation that is in force here. Whatever is answered, it is written sooner or later.
+    pub async fn revoke(&self, revocation: Revocation, is_known: bool) -> Result<(), LedgerError> {
         let (done, written) = oneshot::channel();
         // Handed in without a link, too: it may be there before the next line.
-        let handed = self.orders.send(Order { revocation, done });
+        let handed = self.orders.send(Order { revocation, is_known, done });
         if handed.is_err() || !self.shared.is_linked.load(Ordering::SeqCst) {
             return Err(self.shared.unavailable());
         }

@@ -22,7 +22,7 @@ pub enum Fault {
     /// Gone, as on a connection that is half open.
     Swallow,
     /// Each piece is replaced.
-    Replace(&'static [u8]),
+    Replace(Vec<u8>),
     /// Before each piece comes this: answers shift.
     Prepend(&'static [u8]),
     /// Connections are closed, and new ones as they come.
@@ -120,7 +120,7 @@ async fn carry(
                 to.write_all(piece).await
             }
             Fault::Swallow => Ok(()),
-            Fault::Replace(bytes) => to.write_all(bytes).await,
+            Fault::Replace(bytes) => to.write_all(&bytes).await,
             Fault::Prepend(bytes) => to.write_all(&[bytes, piece].concat()).await,
             Fault::Cut => return,
         };

@@ -37,6 +37,8 @@ impl Secrets {
             "OLD_ACME" => "old-acme-secret-0123456789abcdef0123",
             "ADMIN" => "admin-token-0123456789abcdef0123456789",
             "SPACES" => "                                        ",
+            "REDIS" => "hunter2",
+            "WRONG_REDIS" => "hunter3",
             "SHORT" => "only-31-bytes-0123456789abcdefg",
             _ => return None,
         };

@@ -19,7 +19,7 @@ pub use door::{Door, NOW, Secrets, config, one_tenant, two_tenants};
 pub use issuer::Issuer;
 pub use process::{Process, free_port};
 pub use recorder::{Record, Recorder, SERIAL};
-pub use redis::{RedisServer, cli};
+pub use redis::{RedisServer, cli_bytes};
 pub use served::{Load, Served, token_of_now, with_listen};
 pub use signers::{Signer, mint, minted_by};
 pub use tls::{Certificate, H2};

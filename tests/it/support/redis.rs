@@ -2,9 +2,11 @@
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 use super::{Process, free_port};
@@ -13,6 +15,7 @@ use super::{Process, free_port};
 pub struct RedisServer {
     pub address: SocketAddr,
     folder: TempDir,
+    config: Option<PathBuf>,
     options: Vec<String>,
     process: Option<Process>,
 }
@@ -30,28 +33,70 @@ impl RedisServer {
         server
     }
 
+    /// With TLS alone, and this password. Its certificate is for 127.0.0.1, by an authority in `ca.pem` of its folder.
+    pub fn with_tls(password: &str) -> Self {
+        let mut server = Self::stopped();
+        let write = |name: &str, text: String| std::fs::write(server.folder().join(name), text).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().unwrap();
+        write("ca.pem", params.self_signed(&authority_key).unwrap().pem());
+        let authority = Issuer::new(params, authority_key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        write("cert.pem", params.signed_by(&key, &authority).unwrap().pem());
+        write("key.pem", key.serialize_pem());
+        let port = server.address.port().to_string();
+        let options = [
+            ["--port", "0"],
+            ["--tls-port", &port],
+            ["--tls-cert-file", "cert.pem"],
+            ["--tls-key-file", "key.pem"],
+            ["--tls-ca-cert-file", "ca.pem"],
+            ["--tls-auth-clients", "no"],
+            ["--requirepass", password],
+        ];
+        server.options = options.concat().into_iter().map(str::to_owned).collect();
+        server.run();
+        server
+    }
+
+    /// A Sentinel that watches a master by the name `mymaster`, alone.
+    pub fn sentinel(master: SocketAddr) -> Self {
+        let mut server = Self::stopped();
+        let text = format!(
+            "sentinel monitor mymaster 127.0.0.1 {} 1\nsentinel down-after-milliseconds mymaster 500\n\
+             sentinel failover-timeout mymaster 3000\n",
+            master.port()
+        );
+        let file = server.folder().join("sentinel.conf");
+        std::fs::write(&file, text).unwrap();
+        server.options = vec!["--sentinel".into()];
+        server.config = Some(file);
+        server.run();
+        server
+    }
+
     /// One that is yet to run.
     pub fn stopped() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], free_port())),
             folder: tempfile::tempdir().unwrap(),
+            config: None,
             options: Vec::new(),
             process: None,
         }
     }
 
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Runs it, with what an earlier run left in its folder.
     pub fn run(&mut self) {
         let mut command = Command::new("redis-server");
-        // It goes by file descriptors, and so does the rest of this machine.
-        command.args(["--bind", "127.0.0.1", "--save", "", "--maxclients", "200"]);
-        if !self.options.iter().any(|option| option == "--tls-port") {
-            command.args(["--port", &self.address.port().to_string()]);
-        }
+        command.args(&self.config).args(["--port", &self.address.port().to_string()]);
+        command.args(["--bind", "127.0.0.1", "--save", ""]);
         command.args(&self.options).current_dir(self.folder.path());
         self.process = Some(Process::start(command.stdout(Stdio::null())).until_listening(self.address));
     }
@@ -86,7 +131,11 @@ impl RedisServer {
 }
 
 /// The answer of `redis-cli`.
-pub fn cli(address: SocketAddr, words: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-p", &address.port().to_string()]).args(words).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+fn cli(address: SocketAddr, words: &[&str]) -> String {
+    String::from_utf8_lossy(&cli_bytes(address, words)).trim().to_owned()
+}
+
+/// The same, byte for byte, with a line end.
+pub fn cli_bytes(address: SocketAddr, words: &[&str]) -> Vec<u8> {
+    Command::new("redis-cli").args(["-p", &address.port().to_string()]).args(words).output().unwrap().stdout
 }
