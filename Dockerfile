@@ -25,6 +25,10 @@ RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked
 FROM debian:bookworm-slim
 COPY --from=build /build/target/release/vestibule /usr/local/bin/vestibule
 
+# The ledger: path = "/var/lib/vestibule/vestibule.redb". For any user that the container is run as.
+RUN install -d -m 1777 /var/lib/vestibule
+VOLUME /var/lib/vestibule
+
 # Paths in the configuration may be relative to it. Secrets mounted here must be readable
 # for this uid.
 WORKDIR /etc/vestibule

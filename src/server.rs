@@ -53,6 +53,7 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     ended: watch::Sender<bool>,
     in_flight: Arc<AtomicUsize>,
+    ledger: Arc<Ledger>,
     /// Ends with the last connection.
     serving: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
@@ -92,7 +93,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
     let max_connections = affordable(config.listen.max_connections);
     let door = Door::new(
         config,
-        gate(config, ledger),
+        gate(config, ledger.clone()),
         clock,
         InFlightLimit { count: in_flight.clone(), most: max_connections },
     );
@@ -102,7 +103,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
     let manner = Manner { tls: config.listen.tls.clone(), max_connections, ..manner(&config.listen) };
     let serving = serve(proxy, listener, manner, stopped);
     crate::log::serving(address, config.tenants.count(), config.routes.len());
-    Ok(Running { address, admin: running_admin, stopping, ended, in_flight, serving, tasks })
+    Ok(Running { address, admin: running_admin, stopping, ended, in_flight, ledger, serving, tasks })
 }
 
 /// What Pingora is to know of a listener: nothing but HTTP/2, which has no requests for so long.
@@ -145,6 +146,8 @@ impl Running {
         // What is left at the end is said below.
         let _ = tokio::time::timeout(grace, &mut self.serving).await;
         crate::log::stopped(in_flight());
+        // Closed in order: whoever starts next need not wait for the end of this process.
+        self.ledger.release().await;
         let _ = self.ended.send(true);
     }
 }

@@ -68,7 +68,7 @@ impl Config {
 
     /// What it does, for a person to read: a line for each tenant and each route.
     pub fn summary(&self) -> String {
-        let mut lines = vec![format!("listens on {}", self.listen.address)];
+        let mut lines = vec![format!("listens on {}", self.listen.address), format!("ledger {}", self.ledger.store)];
         let mut tenants: Vec<_> = self.tenants.iter().collect();
         tenants.sort_by(|a, b| a.id.cmp(&b.id));
         for tenant in tenants {

@@ -9,11 +9,13 @@
 //! | embedded | a crash | nobody |
 //! | Redis | as Redis is told to | every instance |
 
+mod embedded;
+mod file;
 mod memory;
 mod redis;
 mod revocations;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -22,6 +24,7 @@ use crate::{
     time::{Clock, UnixTime},
 };
 
+use embedded::Embedded;
 use memory::Spent;
 pub use redis::{Address, Login, RedisSettings, Servers, Transport};
 pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
@@ -41,6 +44,19 @@ pub struct Settings {
 pub enum StoreSettings {
     Memory,
     Redis(RedisSettings),
+    /// A file of this machine's, for one process.
+    Path(PathBuf),
+}
+
+/// As in the summary of a configuration.
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("in memory"),
+            Self::Redis(redis) => redis.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What is remembered, and where.
@@ -51,6 +67,7 @@ pub struct Ledger {
 
 enum Store {
     Memory(Spent),
+    Embedded(Embedded),
     Redis(redis::Redis),
 }
 
@@ -109,9 +126,15 @@ pub enum LedgerError {
 }
 
 /// The ledger cannot be opened at start.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// Another process has it. After a while it may not.
+    #[error("{0}")]
+    Locked(String),
+    /// It stays so until somebody mends it.
+    #[error("{0}")]
+    Unusable(String),
+}
 
 /// How the ledger is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,13 +150,18 @@ pub enum Standing {
 }
 
 impl Ledger {
-    /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
+    /// Opens the ledger of a configuration, all revocations loaded; those of Redis, if it is there.
     pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
-        let revocations = Arc::new(Revocations::new(settings.most));
-        let store = match &settings.store {
-            StoreSettings::Memory => Store::Memory(Spent::new(settings.most)),
+        let (store, revocations) = match &settings.store {
+            StoreSettings::Memory => return Ok(Self::in_memory(settings.most)),
+            StoreSettings::Path(path) => {
+                let (file, revocations) = Embedded::open(path, settings.most, clock.now()).await?;
+                (Store::Embedded(file), revocations)
+            }
             StoreSettings::Redis(redis) => {
-                Store::Redis(redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await)
+                let revocations = Arc::new(Revocations::new(settings.most));
+                let redis = redis::Redis::open(redis, settings.max_staleness, &revocations, clock).await;
+                (Store::Redis(redis), revocations)
             }
         };
         Ok(Self { revocations, store })
@@ -148,24 +176,30 @@ impl Ledger {
     pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
         match &self.store {
             Store::Memory(spent) => spent.spend(token, now),
+            Store::Embedded(file) => file.spend(token).await,
             Store::Redis(redis) => redis.spend(token, now).await,
         }
     }
 
     /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
     pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
-        let is_known = self.revocations.hold(&revocation);
+        let before = self.revocations.of(revocation.subject);
         self.revocations.insert(revocation, now)?;
         match &self.store {
             Store::Memory(_) => Ok(()),
-            Store::Redis(redis) => redis.revoke(revocation, is_known).await,
+            Store::Embedded(file) => file.revoke(revocation, before).await,
+            Store::Redis(redis) => {
+                // As it stands now: it reaches as far as those before it.
+                let revocation = self.revocations.of(revocation.subject).unwrap_or(revocation);
+                redis.revoke(revocation, before == Some(revocation)).await
+            }
         }
     }
 
     /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
     pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
         match &self.store {
-            Store::Memory(_) => {}
+            Store::Memory(_) | Store::Embedded(_) => {}
             Store::Redis(redis) => redis.check_fresh()?,
         }
         Ok(self.revocations.find(subjects, issued_at))
@@ -176,6 +210,7 @@ impl Ledger {
         self.revocations.sweep(now);
         match &self.store {
             Store::Memory(spent) => spent.sweep(now),
+            Store::Embedded(file) => file.sweep(now),
             // What has expired there ends by itself, or is removed by one of the instances.
             Store::Redis(_) => {}
         }
@@ -185,7 +220,25 @@ impl Ledger {
     pub fn standing(&self) -> Standing {
         match &self.store {
             Store::Memory(_) => Standing::Sound,
+            Store::Embedded(file) => file.standing(),
             Store::Redis(redis) => redis.standing(),
+        }
+    }
+
+    /// Lets go of what only one process can hold, for another to take it, all that waits being done first. From then on
+    /// nothing is spent or revoked here; what is known to be revoked stays so.
+    pub async fn release(&self) {
+        match &self.store {
+            Store::Memory(_) | Store::Redis(_) => {}
+            Store::Embedded(file) => file.release().await,
+        }
+    }
+
+    /// Takes it again: what was revoked here meanwhile is written there, and what was revoked there is learnt.
+    pub async fn resume(&self) -> Result<(), OpenError> {
+        match &self.store {
+            Store::Memory(_) | Store::Redis(_) => Ok(()),
+            Store::Embedded(file) => file.resume().await,
         }
     }
 

@@ -146,7 +146,17 @@ pub struct Revocations {
 impl Revocations {
     /// Takes at most `most` of this process's own; what a store knows is always taken.
     pub fn new(most: usize) -> Self {
-        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most, swept_at: AtomicI64::new(i64::MIN) }
+        Self::with_room(most, 0)
+    }
+
+    /// The same, with room for so many at once: to grow to a million takes twice the memory for a while.
+    pub(super) fn with_room(most: usize, room: usize) -> Self {
+        Self {
+            entries: DashMap::with_capacity(room),
+            count: AtomicUsize::new(0),
+            most,
+            swept_at: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// Adds one of our own, unless there is no room.
@@ -196,6 +206,12 @@ impl Revocations {
         subjects.into_iter().flatten().find_map(covering).map(Extent::of_number)
     }
 
+    /// That of a subject, as it stands.
+    pub(super) fn of(&self, subject: Subject) -> Option<Revocation> {
+        let (extent, until) = *self.entries.get(&subject)?;
+        Some(Revocation { subject, extent: Extent::of_number(extent), until })
+    }
+
     /// Forgets those that cover nothing any more.
     pub fn sweep(&self, now: UnixTime) {
         self.entries.retain(|_, (_, until)| {
@@ -205,13 +221,6 @@ impl Revocations {
             }
             keep
         });
-    }
-
-    /// Whether one says nothing new.
-    pub(super) fn hold(&self, revocation: &Revocation) -> bool {
-        let covers =
-            |(extent, until): (i64, UnixTime)| extent >= revocation.extent.to_number() && until >= revocation.until;
-        self.entries.get(&revocation.subject).is_some_and(|entry| covers(*entry))
     }
 
     /// How many there are.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vestibule::config::Config;
+use vestibule::{config::Config, ledger::StoreSettings};
 
 use crate::support::{Certificate, Secrets};
 
@@ -128,9 +128,14 @@ fn each_mistake_is_named() {
         ),
         ("[session]", "[session]\ncookie = \"a b\"", "is not a cookie name"),
         ("keys = [{ id = \"s1\", env = \"SESSION\" }]", "", "session.keys is missing"),
-        ("memory = true", "path = \"v.redb\"", "ledger.path is not yet supported"),
-        ("memory = true", "", "there is no other ledger yet; write memory = true"),
-        ("memory = true", "memory = true\nredis = { url = \"redis://x\" }", "are two ledgers; keep one"),
+        ("memory = true", "memory = true\npath = \"v.redb\"", "a ledger is in one place; remove all but one"),
+        ("memory = true", "path = \"\"", "ledger.path names no file"),
+        ("memory = true", "path = true", "ledger.path is not a string"),
+        (
+            "memory = true",
+            "memory = true\nredis = { url = \"redis://x\" }",
+            "a ledger is in one place; remove all but one",
+        ),
         ("memory = true", "memory = true\nmax_staleness = \"5s\"", "says nothing without ledger.redis"),
         ("memory = true", "redis = { urls = \"redis://x\" }", "ledger.redis has no url; write \"redis://host:6379/0\""),
         ("memory = true", "redis = { url = \"redis://u:p@x\" }", "secrets are never inline, so take them out"),
@@ -202,6 +207,22 @@ fn each_mistake_is_named() {
         assert!(told.iter().any(|problem| problem.contains(said)), "{to:?} should say {said:?}, said {told:#?}");
         assert!(told.iter().all(|problem| problem.contains(';')), "each with its remedy: {told:#?}");
     }
+}
+
+#[test]
+fn the_ledger_is_a_file_beside_the_configuration_unless_told_otherwise() {
+    let store = |setting: &str| {
+        let text = GOOD.replace("[ledger]\nmemory = true\n", setting);
+        let config = Config::parse(Path::new("/etc/v/proxy.toml"), &text, &Secrets::find);
+        config.unwrap_or_else(|problems| panic!("{problems:?}")).ledger.store
+    };
+    let path = |path: &str| StoreSettings::Path(path.into());
+    assert_eq!(store(""), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\n"), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\nmemory = false\n"), path("/etc/v/vestibule.redb"));
+    assert_eq!(store("[ledger]\npath = \"l.redb\"\n"), path("/etc/v/l.redb"));
+    assert_eq!(store("[ledger]\npath = \"/var/lib/l.redb\"\n"), path("/var/lib/l.redb"));
+    assert_eq!(store("[ledger]\nmemory = true\n"), StoreSettings::Memory);
 }
 
 #[test]
