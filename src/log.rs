@@ -186,6 +186,7 @@ impl Entry {
 }
 
 /// Whose sessions a revocation ended.
+#[derive(Clone, Copy)]
 pub enum Ended<'a> {
     User(&'a str),
     Session(Subject),

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Sources},
+    config::{Config, Problem, Sources},
     live::Live,
     log, systemd,
     watch::{Touch, Watch},
@@ -19,6 +19,9 @@ use crate::{
 
 /// Several files are often changed together; so long without a change, and they are taken for done.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// How long word of a write may be on its way.
+const WORD: Duration = Duration::from_millis(50);
 
 /// Files that are changed all the time are taken all the same.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -43,22 +46,27 @@ impl Watched {
 pub async fn keep(watched: Watched, live: Arc<Live>, mut asked: mpsc::Receiver<()>) {
     let Watched { files, mut touches } = watched;
     let files = Arc::new(Mutex::new(files));
-    let reload = || {
-        let live = live.clone();
-        reading(&files, move |files| files.reload(&live))
-    };
     // Files that are being written.
     let mut open = HashSet::new();
     loop {
         quiet(&mut touches, &mut open).await;
         // What changed since the files were read, or before they were watched, is noticed here.
         while open.is_empty() && reading(&files, Files::have_changed).await {
-            reload().await;
+            let read = reading(&files, Files::read).await;
+            // Of a write that began while they were read, word may come a moment later.
+            if let Ok(Some(touch)) = timeout(WORD, touches.recv()).await {
+                note(touch, &mut open);
+            } else {
+                put(&files, read, &live).await;
+            }
             quiet(&mut touches, &mut open).await;
         }
         tokio::select! {
             is_asked = asked.recv() => match is_asked {
-                Some(()) => reload().await,
+                Some(()) => {
+                    let read = reading(&files, Files::read).await;
+                    put(&files, read, &live).await;
+                }
                 None => return,
             },
             Some(touch) = touches.recv() => note(touch, &mut open),
@@ -88,6 +96,11 @@ fn note(touch: Touch, open: &mut HashSet<PathBuf>) {
     }
 }
 
+async fn put(files: &Arc<Mutex<Files>>, read: Option<Read>, live: &Arc<Live>) {
+    let live = live.clone();
+    reading(files, move |files| read.map(|read| files.put(read, &live))).await;
+}
+
 /// Reads files, which may take its time, where it keeps nobody waiting.
 async fn reading<T>(files: &Arc<Mutex<Files>>, what: impl FnOnce(&mut Files) -> T + Send + 'static) -> T
 where
@@ -96,6 +109,9 @@ where
     let files = files.clone();
     spawn_blocking(move || what(&mut files.lock())).await.unwrap_or_default()
 }
+
+/// What was made of files, and which.
+type Read = (Result<Config, Vec<Problem>>, Sources);
 
 /// The files of the configuration as they were last read, right or wrong.
 struct Files {
@@ -135,9 +151,12 @@ impl Files {
         }
     }
 
-    fn reload(&mut self, live: &Live) {
+    fn read(&mut self) -> Option<Read> {
+        Some(Config::load_noting(&self.file))
+    }
+
+    fn put(&mut self, (config, sources): Read, live: &Live) {
         systemd::reloading();
-        let (config, sources) = Config::load_noting(&self.file);
         self.sources = sources;
         match config {
             Ok(config) => {

@@ -55,7 +55,7 @@ impl fmt::Display for StoreSettings {
         match self {
             Self::Memory => f.write_str("in memory"),
             Self::Path(path) => path.display().fmt(f),
-            Self::Redis(_) => f.write_str("in Redis"),
+            Self::Redis(redis) => redis.fmt(f),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -126,7 +126,7 @@ fn ten_free_ports() -> u16 {
 /// A fresh token, good for ten minutes.
 fn token(user: &str) -> String {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = vestibule::time::Clock::system().now().0;
     let jti = SERIAL.fetch_add(1, Ordering::Relaxed);
     Issuer::ACME.with(json!({ "userId": user, "iat": now, "exp": now + 600, "jti": jti.to_string() }))
 }

@@ -62,7 +62,9 @@ async fn open(ask: Ask, door: &Door) -> TcpStream {
     let mut stream = TcpStream::connect(door.address).await.unwrap();
     stream.write_all(&ask.bytes()).await.unwrap();
     let mut seen = Vec::new();
-    while !seen.ends_with(b"hi\r\n") && !(seen.starts_with(b"HTTP/1.1 101") && seen.ends_with(b"\r\n\r\n")) {
+    let has_begun =
+        |seen: &[u8]| seen.ends_with(b"hi\r\n") || seen.starts_with(b"HTTP/1.1 101") && seen.ends_with(b"\r\n\r\n");
+    while !has_begun(&seen) {
         let mut byte = [0];
         let read = timeout(PATIENCE, stream.read(&mut byte)).await.expect("an answer").unwrap();
         assert_eq!(read, 1, "{}", String::from_utf8_lossy(&seen));

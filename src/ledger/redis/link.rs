@@ -457,7 +457,7 @@ impl Link {
                 && let Some(Value::BulkString(seconds)) = time.first()
                 && let Ok(theirs) = String::from_utf8_lossy(seconds).parse()
             {
-                self.pruning = Some(Pruning { cursor: None, before: self.clock.now().min(UnixTime(theirs)) });
+                self.pruning = Some(Pruning { cursor: None, before: self.clock.settled().min(UnixTime(theirs)) });
             }
         }
         let Some(mut pruning) = self.pruning.take() else { return Ok(()) };

@@ -48,6 +48,9 @@ pub use settings::{Address, Login, RedisSettings, Servers, Transport};
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(1);
 
+/// The longest lifetime of a key, in seconds: Redis refuses what its clock cannot count.
+const LONGEST: i64 = 1_000_000_000;
+
 /// How long a start waits for the first load.
 const OPENING: Duration = Duration::from_secs(2);
 
@@ -187,7 +190,7 @@ impl Redis {
         shared.latest_spent.fetch_max(token.issued_at.0, Ordering::SeqCst);
         let key = shared.keys.spent(&token.id);
         let mine = mark(token);
-        let lifetime = token.until().since(now).max(1);
+        let lifetime = token.until().since(now).clamp(1, LONGEST);
         let mut pipeline = Pipeline::new();
         pipeline.cmd("SET").arg(&key).arg(&mine).arg("NX").arg("EX").arg(lifetime);
         pipeline.cmd("GET").arg(&key);

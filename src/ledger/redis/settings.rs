@@ -1,5 +1,7 @@
 //! `[ledger] redis`, as it is needed, and the names of the keys.
 
+use std::fmt;
+
 use crate::{ledger::TokenId, secret::Secret};
 
 /// `[ledger] redis`.
@@ -10,6 +12,22 @@ pub struct RedisSettings {
     pub login: Option<Login>,
     /// What all our keys begin with.
     pub prefix: String,
+}
+
+/// As in the summary of a configuration.
+impl fmt::Display for RedisSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |addresses: &[Address]| {
+            addresses.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(", ")
+        };
+        match &self.servers {
+            Servers::One { address, .. } => write!(f, "in Redis at {}", list(std::slice::from_ref(address))),
+            Servers::Sentinels { sentinels, master, .. } => {
+                write!(f, "in Redis, the master {master} of the Sentinels at {}", list(sentinels))
+            }
+            Servers::Cluster(nodes) => write!(f, "in a cluster of Redis at {}", list(nodes)),
+        }
+    }
 }
 
 /// A host and a port.
