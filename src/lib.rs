@@ -12,7 +12,7 @@
 //! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
-//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory, the ledger's file |
+//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`] | concurrent memory, the ledger's file or Redis |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
 //! | 7 | [`request_id`], [`socket`], [`connection`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`admin`] | Pingora |
