@@ -140,13 +140,16 @@ impl Link {
         }
     }
 
-    /// Lets tokens be spent, if the epoch is known and nobody objects.
+    /// Lets tokens be spent, if the epoch is known and nobody objects. Only then is all well.
     fn publish(&mut self, spends: &Connection) {
-        if self.shared.live.load().is_some() || self.hold.is_some_and(|end| Instant::now() < end) {
+        if self.hold.is_some_and(|end| Instant::now() < end) || !self.shared.is_linked.load(Ordering::SeqCst) {
             return;
         }
-        if let (Some(epoch), true) = (self.known, self.shared.is_linked.load(Ordering::SeqCst)) {
+        if let (Some(epoch), true) = (self.known, self.shared.live.load().is_none()) {
             self.shared.live.store(Some(Arc::new(Live { connection: spends.clone(), epoch })));
+        }
+        if self.refused.is_none() {
+            self.stand(Standing::Sound);
             self.shared.attempt.send_replace(Attempt::Done);
         }
     }
@@ -191,7 +194,6 @@ impl Link {
         match refused {
             None => {
                 self.refused = None;
-                self.stand(Standing::Sound);
                 self.prune(polls).await?;
             }
             Some(code) => {
