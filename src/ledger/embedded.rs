@@ -27,7 +27,8 @@ use tokio::{
 
 use super::{
     LedgerError, OpenError, Revocation, Revocations, Spend, Standing, Token,
-    file::{Change, LedgerFile, Trouble},
+    file::{Change, LedgerFile},
+    trouble::Trouble,
 };
 use crate::time::UnixTime;
 

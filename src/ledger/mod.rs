@@ -14,6 +14,7 @@ mod file;
 mod memory;
 mod redis;
 mod revocations;
+mod trouble;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
