@@ -324,6 +324,9 @@ impl Link {
             Standing::Unwritable(why) => {
                 warn!(target: "vestibule", "ledger: Redis takes no writes ({why}): exchanges and sign-outs are refused");
             }
+            Standing::Lost(why) | Standing::Stale(why) if self.shared.is_stale() => {
+                warn!(target: "vestibule", "ledger: Redis is not there ({why}): exchanges and sessions are refused");
+            }
             Standing::Lost(why) | Standing::Stale(why) => {
                 let most = self.shared.max_staleness.as_secs();
                 warn!(target: "vestibule", "ledger: Redis is lost ({why}): exchanges are refused, sessions after {most} s");
