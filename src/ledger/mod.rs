@@ -191,7 +191,8 @@ impl Ledger {
             Store::Embedded(file) => file.revoke(revocation, before).await,
             Store::Redis(redis) => {
                 let is_known = before.is_some_and(|before| before.covers(&revocation));
-                redis.revoke(revocation, is_known).await
+                // With what stood there before: others read them one by one, and pass over what has ended.
+                redis.revoke(self.revocations.of(revocation.subject).unwrap_or(revocation), is_known).await
             }
         }
     }

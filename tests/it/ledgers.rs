@@ -13,7 +13,7 @@ use vestibule::{
     time::{Clock, UnixTime},
 };
 
-use crate::support::{NOW, RedisServer};
+use crate::support::{NOW, RedisServer, eventually};
 
 /// Where a ledger keeps what it must remember.
 struct Place {
@@ -70,7 +70,11 @@ impl Place {
     }
 
     async fn open_at(&self, now: UnixTime) -> Arc<Ledger> {
-        Arc::new(Ledger::open(&self.settings, &Clock::reading(move || now)).await.unwrap_or_else(|e| panic!("{e}")))
+        let opened = Ledger::open(&self.settings, &Clock::reading(move || now)).await;
+        let ledger = opened.unwrap_or_else(|e| panic!("{e}"));
+        // It opens without its Redis too, where that takes its time.
+        eventually(10, "it is well", async || ledger.standing() == Standing::Sound).await;
+        Arc::new(ledger)
     }
 
     /// The ledger as another process finds it after this one; `None` where it is forgotten.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    ledger_on_redis::on,
+    ledger_on_redis::{door, on},
     support::{Answer, Between, Door, Fault, Issuer, NOW, RedisServer, Upstream, cli_bytes, config, eventually},
 };
 
@@ -90,14 +90,14 @@ impl Pair {
     async fn with(options: &[&str]) -> Self {
         let (redis, upstream) = (RedisServer::with(options), Upstream::start().await);
         let wire = Between::before(redis.address).await;
-        let behind = Door::start(&on(&upstream, &wire.url(), "")).await;
-        let beside = Door::start(&on(&upstream, &redis.url(), "")).await;
+        let behind = door(&on(&upstream, &wire.url(), "")).await;
+        let beside = door(&on(&upstream, &redis.url(), "")).await;
         Self { redis, wire, behind, beside, upstream }
     }
 
     /// Another instance that starts now.
     async fn late(&self) -> Door {
-        Door::start(&on(&self.upstream, &self.redis.url(), "")).await
+        door(&on(&self.upstream, &self.redis.url(), "")).await
     }
 
     fn advance(&self, seconds: i64) {

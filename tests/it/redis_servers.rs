@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    ledger_on_redis::on,
+    ledger_on_redis::{door, on},
     support::{Door, Issuer, NOW, RedisServer, Upstream, eventually, free_port},
 };
 
@@ -19,7 +19,7 @@ async fn status(door: &Door, session: &str) -> u16 {
 async fn is_shared(url: &str, more: &str) -> (Door, Door) {
     let upstream = Upstream::start().await;
     let text = on(&upstream, url, more);
-    let (one, other) = (Door::start(&text).await, Door::start(&text).await);
+    let (one, other) = (door(&text).await, door(&text).await);
     for number in 0..20 {
         let session = one.session(&token("maya", number, 0)).await;
         assert_eq!(status(&other, &session).await, 200);

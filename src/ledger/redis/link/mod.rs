@@ -1,7 +1,10 @@
-//! The task that owns the link to Redis: dials, loads, polls, writes revocations, repairs what was lost.
+//! The task that owns the link to Redis: dials, loads, polls, writes revocations, repairs what was lost, removes what expired.
+
+mod prune;
+mod repair;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     convert::Infallible,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -17,14 +20,16 @@ use tracing::{info, warn};
 use super::{
     Attempt, DEADLINE, Live, Order, Shared, Trouble,
     dial::{Connection, dial, eviction},
-    epoch::{Epoch, Verdict},
+    epoch::Epoch,
     settings::RedisSettings,
     stream::{self, CHUNK, Entry},
 };
 use crate::{
-    ledger::{Revocation, Revocations, Standing, Subject},
-    time::{Clock, UnixTime},
+    ledger::{Revocation, Revocations, Standing},
+    time::Clock,
 };
+
+use prune::Pruning;
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(250);
@@ -35,9 +40,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Between two attempts to connect.
 const REDIAL: Duration = Duration::from_millis(500);
 
-/// How long whoever wrote the first epoch waits before tokens are spent: others may know of one that was lost.
-const HOLD: Duration = Duration::from_secs(1);
-
 /// How long one that takes no writes is asked again before another is looked for.
 const READ_ONLY: Duration = Duration::from_secs(2);
 
@@ -46,10 +48,6 @@ const PROBE: u32 = 8;
 
 /// The most revocations written at once.
 const BATCH: usize = 500;
-
-/// Between two attempts to be the one who removes what has expired, and how long one is.
-const PRUNE: Duration = Duration::from_secs(600);
-const PRUNE_LOCK: u32 = 3_600;
 
 pub(super) struct Link {
     settings: RedisSettings,
@@ -76,12 +74,6 @@ pub(super) struct Link {
     pruning: Option<Pruning>,
     said_eviction: bool,
     said_malformed: bool,
-}
-
-struct Pruning {
-    cursor: Option<String>,
-    /// What ended by then is over by our clock and by theirs.
-    before: UnixTime,
 }
 
 impl Link {
@@ -148,13 +140,16 @@ impl Link {
         }
     }
 
-    /// Lets tokens be spent, if the epoch is known and nobody objects.
+    /// Lets tokens be spent, if the epoch is known and nobody objects. Only then is all well.
     fn publish(&mut self, spends: &Connection) {
-        if self.shared.live.load().is_some() || self.hold.is_some_and(|end| Instant::now() < end) {
+        if self.hold.is_some_and(|end| Instant::now() < end) || !self.shared.is_linked.load(Ordering::SeqCst) {
             return;
         }
-        if let (Some(epoch), true) = (self.known, self.shared.is_linked.load(Ordering::SeqCst)) {
+        if let (Some(epoch), true) = (self.known, self.shared.live.load().is_none()) {
             self.shared.live.store(Some(Arc::new(Live { connection: spends.clone(), epoch })));
+        }
+        if self.refused.is_none() {
+            self.stand(Standing::Sound);
             self.shared.attempt.send_replace(Attempt::Done);
         }
     }
@@ -199,7 +194,6 @@ impl Link {
         match refused {
             None => {
                 self.refused = None;
-                self.stand(Standing::Sound);
                 self.prune(polls).await?;
             }
             Some(code) => {
@@ -283,149 +277,6 @@ impl Link {
         Ok(is_caught_up)
     }
 
-    async fn look_for_loss(
-        &mut self,
-        polls: &Connection,
-        epoch: &Value,
-        length: &Value,
-        refused: &mut Option<String>,
-    ) -> Result<(), Trouble> {
-        let Value::Int(length) = length else { return Err(Trouble::nonsense()) };
-        if self.judge(bytes(epoch)?) != Verdict::Same {
-            self.shared.live.store(None);
-            self.shared.is_linked.store(false, Ordering::SeqCst);
-            match self.settle(polls).await? {
-                Some(code) => *refused = Some(code),
-                None => {
-                    self.walk(polls).await?;
-                    self.shared.is_linked.store(true, Ordering::SeqCst);
-                }
-            }
-        } else if *length == 0 && self.backlog.is_empty() && self.revocations.count() > 0 {
-            // The stream alone is gone: evicted, or deleted by hand.
-            self.revocations.sweep(self.clock.now());
-            if self.revocations.count() > 0 {
-                self.walk(polls).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn judge(&self, found: Option<&[u8]>) -> Verdict {
-        let latest_spent = UnixTime(self.shared.latest_spent.load(Ordering::SeqCst));
-        Epoch::judge(found, self.known, latest_spent, self.clock.now())
-    }
-
-    /// Agrees with the others on the epoch, or says why it cannot be written.
-    async fn settle(&mut self, polls: &Connection) -> Result<Option<String>, Trouble> {
-        let key = self.shared.keys.epoch();
-        for _ in 0..10 {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("GET").arg(&key);
-            let answers = polls.ask(&pipeline, DEADLINE).await?;
-            let found = bytes(answers.first().unwrap_or(&Value::Nil))?;
-            match self.judge(found) {
-                Verdict::Same => return Ok(None),
-                Verdict::Adopt(epoch) => {
-                    if self.known.is_some() {
-                        warn!(target: "vestibule", "ledger: Redis lost what it knew; tokens issued up to {} count as spent", epoch.bar);
-                    }
-                    self.known = Some(epoch);
-                    return Ok(None);
-                }
-                Verdict::Begin => {
-                    let epoch = Epoch::first();
-                    let mut pipeline = Pipeline::new();
-                    pipeline.cmd("SET").arg(&key).arg(&epoch.to_bytes()).arg("NX");
-                    let refused = match polls.ask(&pipeline, DEADLINE).await?.as_slice() {
-                        [Value::Okay] => {
-                            self.hold = Some(Instant::now() + HOLD);
-                            self.write(polls, epoch).await?
-                        }
-                        // Another was first.
-                        [Value::Nil] => None,
-                        [Value::ServerError(e)] => Some(e.code().to_owned()),
-                        _ => return Err(Trouble::nonsense()),
-                    };
-                    if refused.is_some() {
-                        return Ok(refused);
-                    }
-                }
-                Verdict::Raise(bar) => {
-                    let refused = self.write(polls, Epoch::new(bar)).await?;
-                    if refused.is_some() {
-                        return Ok(refused);
-                    }
-                }
-            }
-        }
-        Err(Trouble::Lost("its epoch keeps changing".into()))
-    }
-
-    /// The copies first: until the epoch itself is known to others, they refuse to spend beside these.
-    async fn write(&self, polls: &Connection, epoch: Epoch) -> Result<Option<String>, Trouble> {
-        for key in self.shared.keys.copies().chain([self.shared.keys.epoch()]) {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("SET").arg(key).arg(&epoch.to_bytes());
-            match polls.ask(&pipeline, DEADLINE).await?.as_slice() {
-                [Value::Okay] => {}
-                [Value::ServerError(e)] => return Ok(Some(e.code().to_owned())),
-                _ => return Err(Trouble::nonsense()),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Looks for a node of a cluster that lost its data. Twice, as somebody may be writing them.
-    async fn check_copies(&mut self, polls: &Connection) -> Result<(), Trouble> {
-        let known = self.known.map(Epoch::to_bytes);
-        for copy in self.shared.keys.copies() {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("GET").arg(copy);
-            let answers = polls.ask(&pipeline, DEADLINE).await?;
-            if bytes(answers.first().unwrap_or(&Value::Nil))? == known.as_ref().map(<[u8; 24]>::as_slice) {
-                continue;
-            }
-            if !std::mem::replace(&mut self.has_doubts, true) {
-                self.shared.is_doubted.store(true, Ordering::SeqCst);
-                return Ok(());
-            }
-            if let Verdict::Raise(bar) = self.judge(None) {
-                self.write(polls, Epoch::new(bar)).await?;
-            }
-            break;
-        }
-        self.has_doubts = false;
-        Ok(())
-    }
-
-    /// Reads all there is, and finds out what it lacks.
-    async fn walk(&mut self, polls: &Connection) -> Result<(), Trouble> {
-        let (stream, now) = (self.shared.keys.revocations(), self.clock.now());
-        let counts = |revocation: &Revocation| revocation.until > now;
-        let own = self.revocations.all().into_iter().filter(counts);
-        let mut lacking: HashMap<Subject, Revocation> = own.map(|own| (own.subject, own)).collect();
-        self.cursor = None;
-        loop {
-            let entries = stream::read(polls, &stream, self.cursor.as_deref()).await?;
-            self.learn(&entries);
-            for there in entries.iter().filter_map(|entry| entry.revocation) {
-                let covers = |own: &Revocation| own.extent <= there.extent && own.until <= there.until;
-                if lacking.get(&there.subject).is_some_and(covers) {
-                    lacking.remove(&there.subject);
-                }
-            }
-            if entries.len() < CHUNK {
-                break;
-            }
-        }
-        if !lacking.is_empty() {
-            info!(target: "vestibule", count = lacking.len(), "ledger: revocations that Redis lacks are put back");
-        }
-        self.backlog = lacking.into_values().collect();
-        Ok(())
-    }
-
     fn learn(&mut self, entries: &[Entry]) {
         let now = self.clock.now();
         for entry in entries {
@@ -443,39 +294,6 @@ impl Link {
         if let Some(last) = entries.last() {
             self.cursor = Some(last.id.clone());
         }
-    }
-
-    /// Removes some of what has expired, if that is this instance's task at present.
-    async fn prune(&mut self, polls: &Connection) -> Result<(), Trouble> {
-        if Instant::now() >= self.prune_at {
-            self.prune_at = Instant::now() + PRUNE;
-            let mut pipeline = Pipeline::new();
-            let lock = self.shared.keys.shared("pruning");
-            pipeline.cmd("SET").arg(lock).arg("1").arg("NX").arg("EX").arg(PRUNE_LOCK);
-            pipeline.cmd("TIME");
-            if let [Value::Okay, Value::Array(time)] = polls.ask(&pipeline, DEADLINE).await?.as_slice()
-                && let Some(Value::BulkString(seconds)) = time.first()
-                && let Ok(theirs) = String::from_utf8_lossy(seconds).parse()
-            {
-                self.pruning = Some(Pruning { cursor: None, before: self.clock.settled().min(UnixTime(theirs)) });
-            }
-        }
-        let Some(mut pruning) = self.pruning.take() else { return Ok(()) };
-        let stream = self.shared.keys.revocations();
-        let entries = stream::read(polls, &stream, pruning.cursor.as_deref()).await?;
-        let is_over = |entry: &&Entry| entry.revocation.is_some_and(|revocation| revocation.until <= pruning.before);
-        let mut pipeline = Pipeline::new();
-        for over in entries.iter().filter(is_over).collect::<Vec<_>>().chunks(BATCH) {
-            pipeline.cmd("XDEL").arg(&stream).arg(over.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>());
-        }
-        if !pipeline.is_empty() {
-            polls.ask(&pipeline, DEADLINE).await?;
-        }
-        if entries.len() == CHUNK {
-            pruning.cursor = entries.last().map(|entry| entry.id.clone());
-            self.pruning = Some(pruning);
-        }
-        Ok(())
     }
 
     /// Those who wait hear that nobody does it now.
@@ -511,16 +329,6 @@ impl Link {
                 warn!(target: "vestibule", "ledger: Redis is lost ({why}): exchanges are refused, sessions after {most} s");
             }
         }
-    }
-}
-
-/// The value of a key, if there is one.
-fn bytes(answer: &Value) -> Result<Option<&[u8]>, Trouble> {
-    match answer {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(Some(bytes)),
-        Value::ServerError(e) => Err(Trouble::refused(e)),
-        _ => Err(Trouble::nonsense()),
     }
 }
 
