@@ -108,9 +108,10 @@ impl Admin {
             Standing::Lost(why) => {
                 Reply::text(StatusCode::OK, format!("ready, but nobody can sign in or out: ledger is lost: {why}\n"))
             }
-            Standing::Stale(why) => {
-                Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: ledger is lost for too long: {why}\n"))
-            }
+            Standing::Stale(why) => Reply::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready: who was signed out is not known, the ledger is out of reach: {why}\n"),
+            ),
         }
     }
 

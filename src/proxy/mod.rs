@@ -206,7 +206,6 @@ impl Door {
                 }
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
-                    context.underway = self.underway.begin(proof.clone());
                 }
                 return Ok(false);
             }
@@ -290,6 +289,10 @@ impl Door {
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
         };
+        // From here on it is a stream or a tunnel. One whose answer has not begun is a request, and gets its answer.
+        if let Caller::Known(proof) = permit.caller() {
+            context.underway = self.underway.begin(proof.clone());
+        }
         answer::finish(response, permit, &self.gate, &self.stamp, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }

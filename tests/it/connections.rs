@@ -237,3 +237,14 @@ async fn beyond_max_connections_clients_of_http_2_are_told_over_http_1() {
     timeout(Duration::from_secs(10), refused.read_to_string(&mut answer)).await.expect("it closes").unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("overloaded"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_health_check_of_http_1_0_without_a_host_is_answered_and_nothing_else() {
+    let (_upstream, door) = door_with("admin = \"127.0.0.1:0\"").await;
+    // As HAProxy sends it, unless told.
+    for (address, path, status) in [(door.admin().unwrap(), "/readyz", 200), (door.address, "/public", 400)] {
+        let mut client = Client::connect(address).await;
+        client.send(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
+        assert_eq!(client.receive(false).await.expect("an answer").status, status, "{path}");
+    }
+}

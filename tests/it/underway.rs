@@ -151,6 +151,23 @@ async fn expiry_ends_what_is_open_to_the_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_answer_has_not_begun_gets_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = Upstream::start().await;
+    let route = "[[routes]]\npath = \"/\"\nupstream = \"app\"";
+    let text = two_tenants(&upstream, route, "[listen]\nadmin = \"127.0.0.1:0\"");
+    let slow = listener.local_addr().unwrap().to_string();
+    let door = Door::start(&text.replace(&upstream.address.to_string(), &slow)).await;
+    let asked = tokio::spawn(door.get("/slow").bearer(ACME.token("maya")).send());
+    let (mut app, _) = listener.accept().await.unwrap();
+    revoke(&door, json!({ "tenant": "acme", "user": "maya" })).await;
+    // Looked at twice meanwhile.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    app.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+    assert_eq!(asked.await.unwrap().text(), "hi", "it was admitted before that");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_http_2_the_stream_ends_with_its_identity() {
     let certificate = Certificate::new();
     let door = door(&certificate.setting()).await;

@@ -85,10 +85,12 @@ async fn all(stage: &Stage) -> Vec<Case> {
 }
 
 /// Live cases that are no row, and where the test is that holds each.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     (tokens::WEAK_KEYS, "tests/it/attacks/tokens.rs"),
     ("A 30", "benches/timing.rs"),
     ("B 36 h2", "tests/it/http2.rs"),
+    ("B 36 ws", "tests/it/underway.rs"),
+    ("B 36 many", "tests/it/ledger_on_redis.rs"),
     ("C 48 U3", "tests/it/differential/behind.rs"),
     ("H 95 beside", "tests/it/differential/mod.rs"),
     ("I 108", "tests/it/http2_frames.rs"),
@@ -99,6 +101,10 @@ const ELSEWHERE: [(&str, &str); 13] = [
     ("K 119", "tests/it/connections.rs"),
     ("K 121", "benches/overload/idle.rs"),
     ("K 122", "benches/overload/flood.rs"),
+    ("L 127", "tests/it/redis_in_trouble.rs"),
+    ("L 130", "tests/it/reload.rs"),
+    ("L 131", "tests/it/ledger_on_disk.rs"),
+    ("L 133", "tests/it/ledger_on_disk.rs"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
