@@ -91,7 +91,7 @@ fn open(path: &Path, count: usize) {
     let started = Instant::now();
     ledger.sweep(everything);
     // Waits until it is swept on disk.
-    runtime.block_on(ledger.release());
+    runtime.block_on(ledger.release()).unwrap();
     println!("{count} revocations: all forgotten in {:.2} s", started.elapsed().as_secs_f64());
     println!("{count} revocations: file of {:.1} MB after that", megabytes(fs::metadata(path).unwrap().len()));
     assert!(seconds < MOST_SECONDS && held < MOST_MEGABYTES, "{seconds} s, {held} MB");

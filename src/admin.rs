@@ -23,7 +23,7 @@ use crate::{
     secret::Secret,
     tenant::Tenants,
     time::Clock,
-    token::Whom,
+    token::{self, Whom},
 };
 
 /// Answers `/healthz`, `/readyz`, `/metrics` and `/revocations`.
@@ -148,7 +148,9 @@ impl Admin {
         let now = self.clock.now();
         let of = |whom: &Whom| Revocation::of_people(tenant, whom, now);
         let (revocation, ended) = match (&order.user, &order.session, order.everyone) {
-            (Some(user), None, false) if !user.is_empty() => (of(&Whom::User(user.clone())), Ended::User(user)),
+            (Some(user), None, false) if token::is_plain_user(user) => {
+                (of(&Whom::User(user.clone())), Ended::User(user))
+            }
             (None, Some(handle), false) => {
                 let Some(handle) = Subject::of_handle(handle) else {
                     return Err(wrong("the session is none; copy it from the log line of its exchange"));
@@ -160,7 +162,7 @@ impl Admin {
         };
         let client: Option<IpAddr> = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
         log::revoked(None, &tenant.id, ended, client);
-        match self.ledger.revoke(revocation, now).await {
+        match self.ledger.order(revocation).await {
             Ok(()) => Ok(Reply::text(StatusCode::NO_CONTENT, "")),
             Err(e) => {
                 Err(Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("revoked here, but not for good: {e}\n")))

@@ -11,7 +11,7 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 use crate::{
     identity::{Identity, Verified},
     ledger::Subjects,
-    session::Session,
+    session::{Session, SessionKeys, TAG},
     tenant::Tenant,
     time::UnixTime,
     token::Claims,
@@ -23,6 +23,8 @@ pub struct Proof {
     pub kind: ProofKind,
     /// By what it may be revoked.
     pub subjects: Subjects,
+    /// Of a session: the key it was sealed under.
+    pub tag: Option<[u8; TAG]>,
 }
 
 /// The two ways of proving who is calling.
@@ -34,12 +36,13 @@ pub enum ProofKind {
 impl Proof {
     /// A token that verified for the tenant.
     pub fn of_token(tenant: Arc<Tenant>, claims: Verified<Claims>) -> Self {
-        Self { tenant, subjects: Subjects::of_token(&claims.identity), kind: ProofKind::Token(claims) }
+        Self { tenant, subjects: Subjects::of_token(&claims.identity), kind: ProofKind::Token(claims), tag: None }
     }
 
-    /// A session of the tenant's that opened.
-    pub fn of_session(tenant: Arc<Tenant>, session: Verified<Session>) -> Self {
-        Self { tenant, subjects: Subjects::of_session(&session), kind: ProofKind::Session(session) }
+    /// A session of the tenant's that opened, from its cookie's value.
+    pub fn of_session(tenant: Arc<Tenant>, session: Verified<Session>, value: &str) -> Self {
+        let subjects = Subjects::of_session(&session);
+        Self { tenant, subjects, kind: ProofKind::Session(session), tag: SessionKeys::tag(value) }
     }
 
     /// When it was issued: revocations reach up to a time.

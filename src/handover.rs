@@ -47,7 +47,11 @@ pub struct Executable(Option<PathBuf>, Vec<OsString>);
 impl Executable {
     /// That of this process, as it is called now.
     pub fn find() -> Self {
-        Self(env::current_exe().ok(), env::args_os().skip(1).collect())
+        let mut arguments = env::args_os();
+        // As it was called: a link may lead to another version by then. One that was looked up is as the system says.
+        let called = arguments.next().map(PathBuf::from).filter(|path| path.components().count() > 1 && path.exists());
+        let path = called.and_then(|path| std::path::absolute(path).ok()).or_else(|| env::current_exe().ok());
+        Self(path, arguments.collect())
     }
 }
 
@@ -58,7 +62,10 @@ pub async fn hand_over(executable: &Executable, running: &Running) -> Result<u32
     }
     let executable = executable.clone();
     let successor = blocking(move || Successor::start(&executable)).await?;
-    running.pause().await;
+    if let Err(e) = running.pause().await {
+        running.resume().await;
+        return Err(format!("the ledger cannot be handed over: {e}"));
+    }
     let done = match running.listeners().map(Listeners::another) {
         Some(Ok(listeners)) => blocking(move || successor.take_over(&listeners)).await,
         Some(Err(e)) => Err(e.to_string()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest::SHA256};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use zeroize::Zeroizing;
 
@@ -21,8 +22,8 @@ pub struct Key {
 pub enum Material {
     /// HS256.
     Shared(Secret),
-    /// A public key in PEM.
-    Public(PublicAlgorithm),
+    /// A public key: its algorithm, and the SHA-256 of its PEM.
+    Public(PublicAlgorithm, [u8; 32]),
 }
 
 /// The algorithms of public keys.
@@ -52,7 +53,9 @@ impl Key {
             PublicAlgorithm::Es256 => DecodingKey::from_ec_pem(pem),
             PublicAlgorithm::EdDsa => DecodingKey::from_ed_pem(pem),
         };
-        Some(Self::new(id, Material::Public(algorithm), decoding.ok()?))
+        let mut digest = [0; 32];
+        digest.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, pem).as_ref());
+        Some(Self::new(id, Material::Public(algorithm, digest), decoding.ok()?))
     }
 
     fn new(id: &str, material: Material, decoding: DecodingKey) -> Self {
@@ -63,9 +66,9 @@ impl Key {
     pub fn algorithm_name(&self) -> &'static str {
         match self.material {
             Material::Shared(_) => "HS256",
-            Material::Public(PublicAlgorithm::Rs256) => "RS256",
-            Material::Public(PublicAlgorithm::Es256) => "ES256",
-            Material::Public(PublicAlgorithm::EdDsa) => "EdDSA",
+            Material::Public(PublicAlgorithm::Rs256, _) => "RS256",
+            Material::Public(PublicAlgorithm::Es256, _) => "ES256",
+            Material::Public(PublicAlgorithm::EdDsa, _) => "EdDSA",
         }
     }
 
@@ -74,13 +77,24 @@ impl Key {
         self.not_before.is_none_or(|from| now >= from) && self.not_after.is_none_or(|end| now < end)
     }
 
+    /// Whether another of that id, perhaps of an earlier configuration, is this very key.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (&self.material, &other.material) {
+            (Material::Shared(one), Material::Shared(other)) => {
+                verify_slices_are_equal(one.expose(), other.expose()).is_ok()
+            }
+            (Material::Public(_, one), Material::Public(_, other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// Whether `signature` (base64url) over `message` is this key's.
     pub(crate) fn signed(&self, message: &[u8], signature: &str) -> bool {
         let algorithm = match self.material {
             Material::Shared(_) => Algorithm::HS256,
-            Material::Public(PublicAlgorithm::Rs256) => Algorithm::RS256,
-            Material::Public(PublicAlgorithm::Es256) => Algorithm::ES256,
-            Material::Public(PublicAlgorithm::EdDsa) => Algorithm::EdDSA,
+            Material::Public(PublicAlgorithm::Rs256, _) => Algorithm::RS256,
+            Material::Public(PublicAlgorithm::Es256, _) => Algorithm::ES256,
+            Material::Public(PublicAlgorithm::EdDsa, _) => Algorithm::EdDSA,
         };
         matches!(jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm), Ok(true))
     }

@@ -32,6 +32,7 @@ use crate::{
     metrics::Metrics,
     proxy::{Current, Door, InFlightLimit},
     reloads::Reloads,
+    secret::Secret,
     server::gate,
     time::Clock,
     underway,
@@ -50,6 +51,8 @@ pub struct Live {
     clock: Clock,
     lasting: Lasting,
     grace: Mutex<Duration>,
+    /// What the admin endpoints ask for now.
+    token: Mutex<Option<Secret>>,
     /// How often a configuration was taken, or was not.
     pub reloads: Arc<Reloads>,
 }
@@ -96,6 +99,7 @@ impl Live {
             clock,
             lasting: Lasting::of(config),
             grace: Mutex::new(config.listen.shutdown_grace),
+            token: Mutex::new(config.listen.admin_token.clone()),
             reloads,
         }
     }
@@ -112,12 +116,19 @@ impl Live {
         let before = self.current.door();
         let gate = gate(config, self.ledger.clone());
         self.current.replace(Door::new(config, gate, self.clock.clone(), limit, Some(&before)));
-        self.public.store(Arc::new(reception(&self.proxy, &config.listen, max_connections)));
-        let admin = Admin {
-            tenants: config.tenants.clone(),
-            token: config.listen.admin_token.clone(),
-            ..self.first_admin.clone()
-        };
+        let mut listen = config.listen.clone();
+        if listen.address != self.lasting.address && listen.tls.is_none() {
+            // What is meant for another address is no reason to go on without TLS at this one.
+            listen.tls = self.public.load().manner.tls.clone();
+        }
+        self.public.store(Arc::new(reception(&self.proxy, &listen, max_connections)));
+        let mut token = config.listen.admin_token.clone();
+        if token.is_none() && self.lasting.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+            // The socket stays where anybody can reach it until a restart.
+            token = self.token.lock().clone();
+        }
+        self.token.lock().clone_from(&token);
+        let admin = Admin { tenants: config.tenants.clone(), token, ..self.first_admin.clone() };
         let app = Arc::new(HttpServer::new_app(admin));
         self.admin.store(Arc::new(Reception { app, manner: manner(&config.listen) }));
         *self.grace.lock() = config.listen.shutdown_grace;

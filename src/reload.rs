@@ -1,13 +1,13 @@
 //! Reload: on SIGHUP, or when a file of the configuration has changed, everything is built anew and put in place at once. What is
 //! wrong is said, counted, and changes nothing.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::spawn_blocking,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// How long word of a write may be on its way.
 const WORD: Duration = Duration::from_millis(50);
+
+/// How long a file may be half written.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Files that are changed all the time are taken all the same.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -47,11 +50,11 @@ pub async fn keep(watched: Watched, live: Arc<Live>, mut asked: mpsc::Receiver<(
     let Watched { files, mut touches } = watched;
     let files = Arc::new(Mutex::new(files));
     // Files that are being written.
-    let mut open = HashSet::new();
+    let mut open = HashMap::new();
     loop {
         quiet(&mut touches, &mut open).await;
         // What changed since the files were read, or before they were watched, is noticed here.
-        while open.is_empty() && reading(&files, Files::have_changed).await {
+        while !is_any(&mut open) && reading(&files, Files::have_changed).await {
             let read = reading(&files, Files::read).await;
             // Of a write that began while they were read, word may come a moment later.
             if let Ok(Some(touch)) = timeout(WORD, touches.recv()).await {
@@ -70,12 +73,19 @@ pub async fn keep(watched: Watched, live: Arc<Live>, mut asked: mpsc::Receiver<(
                 None => return,
             },
             Some(touch) = touches.recv() => note(touch, &mut open),
+            () = sleep(STUCK), if !open.is_empty() => {}
         }
     }
 }
 
+/// Whether a file is still being written. A writer that says nothing for so long has forgotten to close it, or it was no writer.
+fn is_any(open: &mut HashMap<PathBuf, Instant>) -> bool {
+    open.retain(|_, begun| begun.elapsed() < STUCK);
+    !open.is_empty()
+}
+
 /// Waits until nothing happens any more.
-async fn quiet(touches: &mut UnboundedReceiver<Touch>, open: &mut HashSet<PathBuf>) {
+async fn quiet(touches: &mut UnboundedReceiver<Touch>, open: &mut HashMap<PathBuf, Instant>) {
     let end = Instant::now() + LONGEST;
     while Instant::now() < end
         && let Ok(Some(touch)) = timeout(QUIET, touches.recv()).await
@@ -84,10 +94,10 @@ async fn quiet(touches: &mut UnboundedReceiver<Touch>, open: &mut HashSet<PathBu
     }
 }
 
-fn note(touch: Touch, open: &mut HashSet<PathBuf>) {
+fn note(touch: Touch, open: &mut HashMap<PathBuf, Instant>) {
     match touch {
         Touch::Begun(path) => {
-            open.insert(path);
+            open.insert(path, Instant::now());
         }
         Touch::Done(path) => {
             open.remove(&path);

@@ -15,7 +15,7 @@ use crate::{
     cache::VerifiedCache,
     config::Config,
     gate::Gate,
-    ledger::{self, Ledger, StoreSettings},
+    ledger::{self, Ledger, LedgerError, StoreSettings},
     limits::FailureLimit,
     listener::{Hours, serve},
     live::Live,
@@ -110,10 +110,10 @@ pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
 impl Running {
     /// Accepts nothing more, so that connections wait with the kernel, and lets go of what one process alone can hold: another
     /// may take over. Requests in flight go on.
-    pub async fn pause(&self) {
+    pub async fn pause(&self) -> Result<(), LedgerError> {
         // Whoever listened is gone already if nobody receives this.
         let _ = self.paused.send(true);
-        self.live.ledger.release().await;
+        self.live.ledger.release().await
     }
 
     /// Goes on after a pause: nobody took over.
@@ -147,7 +147,9 @@ impl Running {
         let _ = tokio::time::timeout(grace, &mut self.serving).await;
         crate::log::stopped(in_flight());
         // Closed in order: whoever starts next need not wait for the end of this process.
-        self.live.ledger.release().await;
+        if let Err(e) = self.live.ledger.release().await {
+            crate::log::caution(&format!("the ledger is not closed in order: {e}"));
+        }
         let _ = self.ended.send(true);
     }
 }

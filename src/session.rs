@@ -21,7 +21,8 @@ use crate::{
     time::UnixTime,
 };
 
-const TAG: usize = 8;
+/// Bytes of a key's look-up tag.
+pub const TAG: usize = 8;
 
 /// A session's random name, 128 bits; it stands in the ledger, never in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -162,6 +163,17 @@ impl SessionKeys {
         let nonce: [u8; NONCE_LEN] = random();
         key.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(key.tag), &mut *text).ok()?;
         Some(URL_SAFE_NO_PAD.encode([&key.tag[..], &nonce[..], &text[..]].concat()))
+    }
+
+    /// Under which key a cookie value is sealed, by its tag.
+    pub fn tag(value: &str) -> Option<[u8; TAG]> {
+        // Eleven characters hold eight bytes; twelve are three whole groups.
+        URL_SAFE_NO_PAD.decode(value.get(..12)?).ok()?.first_chunk().copied()
+    }
+
+    /// Whether there is a key of that tag.
+    pub fn has(&self, tag: &[u8; TAG]) -> bool {
+        self.by_tag.contains_key(tag)
     }
 
     /// Opens a cookie value; whether the session is still alive is [`Session::check`]'s to say.

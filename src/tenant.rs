@@ -28,11 +28,14 @@ pub struct Tenant {
     pub logout_url: Option<Url>,
 }
 
+/// Sessions may have been begun under another configuration, which gave them longer: that of one dialect is 30 days.
+const LONGEST_USUAL: Duration = Duration::from_secs(31 * 86_400);
+
 impl Tenant {
     /// When nothing is left of what was issued up to `at`: no session, and no token that could be exchanged for one.
     pub fn outlived(&self, at: UnixTime) -> UnixTime {
         let token = self.tokens.max_lifetime + 2 * self.tokens.leeway;
-        at.plus(self.sessions.lifetime.absolute.max(token)).plus(Duration::from_secs(61))
+        at.plus(self.sessions.lifetime.absolute.max(token).max(LONGEST_USUAL)).plus(Duration::from_secs(61))
     }
 }
 

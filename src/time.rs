@@ -71,11 +71,19 @@ impl Clock {
     }
 
     /// The time by which to forget for good: a clock set ahead by mistake must not wipe out what still counts once it is set back.
-    /// One that stays ahead for an hour is believed.
+    /// One that stays ahead for an hour is believed, and one that is ahead at the start not for ten minutes: NTP may need some.
     pub fn settled(&self) -> UnixTime {
         match &self.0 {
             Source::System(timeline) => timeline.settled(),
             Source::Read(read) => read(),
+        }
+    }
+
+    /// `now` as [`Clock::now`] told it, as far as it is settled.
+    pub fn settled_at(&self, now: UnixTime) -> UnixTime {
+        match &self.0 {
+            Source::System(timeline) => timeline.settled().min(now),
+            Source::Read(_) => now,
         }
     }
 
@@ -99,6 +107,7 @@ struct Timeline {
 }
 
 const BELIEVED_AFTER: i64 = 3_600;
+const AT_START: i64 = 600;
 
 impl Timeline {
     fn start() -> Self {
@@ -126,8 +135,11 @@ impl Timeline {
             self.believed.store(believed.saturating_add(ahead), Ordering::Relaxed);
             return wall;
         }
-        // One that was believed and is set back after all.
-        settled.min(wall.max(self.wall))
+        if elapsed - self.elapsed < AT_START {
+            return UnixTime(i64::MIN);
+        }
+        // One that was believed, be it at the start, and is set back after all.
+        settled.min(wall)
     }
 }
 
@@ -209,17 +221,19 @@ mod tests {
             believed: AtomicI64::new(0),
         };
         let settle = |wall, elapsed| timeline.settle(UnixTime(wall), elapsed).0;
-        assert_eq!(settle(1_000_010, 510), 1_000_010);
+        assert_eq!(settle(1_000_010, 510), i64::MIN, "nothing yet");
+        assert_eq!(settle(1_000_600, 1_100), 1_000_600);
         // In 2106 for a moment, and back.
-        assert_eq!(settle(4_294_967_296, 520), 1_000_020);
-        assert_eq!(settle(1_000_030, 530), 1_000_030);
+        assert_eq!(settle(4_294_967_296, 1_120), 1_000_620);
+        assert_eq!(settle(1_000_630, 1_130), 1_000_630);
         // A day ahead, and it stays so.
-        assert_eq!(settle(1_086_440, 540), 1_000_040);
-        assert_eq!(settle(1_090_039, 4_139), 1_003_639);
-        assert_eq!(settle(1_090_040, 4_140), 1_090_040);
-        assert_eq!(settle(1_090_050, 4_150), 1_090_050);
-        // Back to 1969: nothing is older for it.
-        assert_eq!(settle(-1, 4_160), 1_000_000);
+        assert_eq!(settle(1_087_040, 1_140), 1_000_640);
+        assert_eq!(settle(1_090_639, 4_739), 1_004_239);
+        assert_eq!(settle(1_090_640, 4_740), 1_090_640);
+        assert_eq!(settle(1_090_650, 4_750), 1_090_650);
+        // Back after all, and to 1969: less is forgotten.
+        assert_eq!(settle(1_004_260, 4_760), 1_004_260);
+        assert_eq!(settle(-1, 4_770), -1);
     }
 
     #[test]

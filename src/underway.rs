@@ -38,7 +38,8 @@ pub struct Request {
 }
 
 impl Underway {
-    /// Puts the request that this task serves on the list, with what proved who makes it.
+    /// Puts the request that this task serves on the list, with what proved who makes it. `None` where nothing could end it:
+    /// it is not served by [`endable`].
     pub fn begin(self: &Arc<Self>, proof: Arc<Proof>) -> Option<Request> {
         let end = END.try_with(Arc::clone).ok()?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);

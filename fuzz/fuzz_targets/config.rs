@@ -90,7 +90,7 @@ fn check_keys(config: &Config) {
         for key in keys {
             match &key.material {
                 Material::Shared(secret) => own(secret, tenant.id.as_str()),
-                Material::Public(_) => panic!("there is no file to read a public key from"),
+                Material::Public(..) => panic!("there is no file to read a public key from"),
             }
             assert!(key.not_before.is_none_or(|from| key.not_after.is_none_or(|end| from < end)));
         }

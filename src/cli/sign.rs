@@ -48,7 +48,7 @@ pub fn sign(
     let (key, secret) = keys
         .filter_map(|key| match &key.material {
             Material::Shared(secret) => Some((key, secret)),
-            Material::Public(_) => None,
+            Material::Public(..) => None,
         })
         .next()
         .ok_or_else(|| format!("{} has no shared key in force; sign with its private key elsewhere", tenant.id))?;

@@ -21,7 +21,7 @@ pub fn ledger(root: &Section<'_>) -> Settings {
     if section.has("max_staleness") && !section.has("redis") {
         section.problem("max_staleness", "ledger.max_staleness says nothing without ledger.redis; remove it");
     }
-    settings.max_staleness = section.duration("max_staleness").unwrap_or(settings.max_staleness);
+    settings.max_staleness = section.lasting("max_staleness").unwrap_or(settings.max_staleness);
     settings.most = section.whole("max_entries", 1).map_or(settings.most, to_usize);
     settings.store = given_store(&section).unwrap_or(settings.store);
     settings

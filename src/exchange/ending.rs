@@ -73,13 +73,15 @@ impl Request<'_> {
         let (tenant, order) = self.gate.verify_order(&text, candidates, self.visitor.client, self.now)?;
         let id = TokenId::of(&tenant.id, Parts::decode(&text)?.signing_input());
         let token = Token { id, issued_at: order.issued_at, expires_at: order.expires_at };
-        // Sent again by whoever saw it, it would end what was issued since.
         let spent = self.gate.ledger.spend(&token, self.now).await;
-        if spent == Ok(Spend::Again) {
-            return Err(Refusal::from(Reason::Spent).of(&tenant));
-        }
+        let up_to = match spent {
+            // Sent again, perhaps because the first time failed, perhaps by whoever saw it: it ends nothing that was issued since.
+            Ok(Spend::Again) => order.issued_at.min(self.now),
+            // A clock ahead of ours may have issued tokens in what is the future here.
+            Ok(Spend::First) | Err(_) => order.issued_at.max(self.now),
+        };
         // Where it cannot be noted as spent it holds here all the same, and the caller is told that it may not elsewhere.
-        self.gate.ledger.revoke(Revocation::of_people(&tenant, &order.whom, self.now), self.now).await?;
+        self.gate.ledger.order(Revocation::of_people(&tenant, &order.whom, up_to)).await?;
         spent?;
         Ok(Outcome::Revoked { tenant: tenant.id.clone(), whom: order.whom.clone() })
     }

@@ -128,7 +128,7 @@ impl Gate {
                 let tenant = candidates
                     .find(&session.identity.tenant)
                     .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
-                Arc::new(Proof::of_session(tenant.clone(), session))
+                Arc::new(Proof::of_session(tenant.clone(), session, sealed.value))
             }
         };
         let ProofKind::Session(session) = &proof.kind else {
@@ -160,11 +160,15 @@ impl Gate {
         };
         let is_in_time = match &proof.kind {
             ProofKind::Token(claims) => {
-                let mut keys = tenant.tokens.keys.0.iter();
+                let key_of = |tenant: &'_ Tenant| tenant.tokens.keys.0.iter().position(|key| key.id == claims.key);
+                let key = key_of(tenant).map(|at| &tenant.tokens.keys.0[at]);
+                let before = key_of(&proof.tenant).map(|at| &proof.tenant.tokens.keys.0[at]);
                 (claims.valid.0..=claims.valid.1).contains(&now)
-                    && keys.any(|key| key.id == claims.key && key.is_valid(now))
+                    && key.zip(before).is_some_and(|(key, before)| key.is_valid(now) && key.is_same_as(before))
             }
-            ProofKind::Session(session) => now < session.ends_at(tenant.sessions.lifetime),
+            ProofKind::Session(session) => {
+                now < session.ends_at(tenant.sessions.lifetime) && proof.tag.is_some_and(|tag| self.sessions.has(&tag))
+            }
         };
         is_in_time && self.ledger.find(&proof.subjects, proof.issued_at()) == Ok(None)
     }

@@ -117,11 +117,13 @@ impl Embedded {
         self.shared.standing.lock().clone()
     }
 
-    pub async fn release(&self) {
+    pub async fn release(&self) -> Result<(), LedgerError> {
         let (answer, answered) = oneshot::channel();
-        if self.send(Request::Release(answer)).is_ok() {
+        self.send(Request::Release(answer))?;
+        match tokio::time::timeout(PATIENCE, answered).await {
             // A writer that has ended holds nothing.
-            let _ = answered.await;
+            Ok(_) => Ok(()),
+            Err(_) => Err(unavailable("its disk does not answer")),
         }
     }
 
@@ -129,7 +131,11 @@ impl Embedded {
         let (answer, answered) = oneshot::channel();
         let failed = |e: LedgerError| OpenError::Unusable(e.to_string());
         self.send(Request::Resume(answer)).map_err(failed)?;
-        answered.await.unwrap_or_else(|_| Err(failed(unavailable("its thread has ended"))))
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(failed(unavailable("its thread has ended"))),
+            Err(_) => Err(failed(unavailable("its disk does not answer"))),
+        }
     }
 
     async fn ask<T>(
@@ -375,12 +381,28 @@ impl Writer {
     }
 
     fn resume(&mut self) -> Result<(), OpenError> {
-        if !matches!(self.file, Place::Released) {
-            return Ok(());
+        let moved = match &self.file {
+            Place::Open(_) => return Ok(()),
+            Place::Broken { moved, .. } => moved.as_ref(),
+            Place::Released => None,
+        };
+        match self.open_again(moved) {
+            Ok(file) => {
+                self.file = Place::Open(file);
+                *self.shared.standing.lock() = Standing::Sound;
+                Ok(())
+            }
+            Err(trouble) => {
+                // Tried again from time to time, as after any other failure.
+                let why = trouble.to_string();
+                *self.shared.standing.lock() = Standing::Unwritable(why.clone());
+                let moved = match std::mem::replace(&mut self.file, Place::Released) {
+                    Place::Broken { moved, .. } => moved,
+                    Place::Open(_) | Place::Released => None,
+                };
+                self.file = Place::Broken { why, next: Instant::now() + PAUSE, moved };
+                Err(trouble.at_start(&self.path))
+            }
         }
-        let file = self.open_again(None).map_err(|trouble| trouble.at_start(&self.path))?;
-        self.file = Place::Open(file);
-        *self.shared.standing.lock() = Standing::Sound;
-        Ok(())
     }
 }

@@ -64,6 +64,7 @@ impl fmt::Display for StoreSettings {
 pub struct Ledger {
     revocations: Arc<Revocations>,
     store: Store,
+    clock: Clock,
 }
 
 enum Store {
@@ -154,7 +155,9 @@ impl Ledger {
     /// Opens the ledger of a configuration, all revocations loaded; of Redis, if it is there.
     pub async fn open(settings: &Settings, clock: &Clock) -> Result<Self, OpenError> {
         let (store, revocations) = match &settings.store {
-            StoreSettings::Memory => return Ok(Self::in_memory(settings.most)),
+            StoreSettings::Memory => {
+                (Store::Memory(Spent::new(settings.most)), Arc::new(Revocations::new(settings.most)))
+            }
             StoreSettings::Path(path) => {
                 let (file, revocations) = Embedded::open(path, settings.most, clock.settled()).await?;
                 (Store::Embedded(file), revocations)
@@ -165,27 +168,43 @@ impl Ledger {
                 (Store::Redis(link), revocations)
             }
         };
-        Ok(Self { revocations, store })
+        Ok(Self { revocations, store, clock: clock.clone() })
     }
 
     /// One in memory, which needs no opening.
     pub fn in_memory(most: usize) -> Self {
-        Self { revocations: Arc::new(Revocations::new(most)), store: Store::Memory(Spent::new(most)) }
+        Self {
+            revocations: Arc::new(Revocations::new(most)),
+            store: Store::Memory(Spent::new(most)),
+            clock: Clock::system(),
+        }
     }
 
     /// Spends a token. Of any number of callers, on any instance that shares the store, one gets [`Spend::First`].
     pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
         match &self.store {
-            Store::Memory(spent) => spent.spend(token, now),
+            Store::Memory(spent) => spent.spend(token, self.clock.settled_at(now)),
             Store::Embedded(file) => file.spend(token).await,
             Store::Redis(redis) => redis.spend(token, now).await,
         }
     }
 
-    /// Revokes: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere.
+    /// Ends a session: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere,
+    /// and [`LedgerError::Full`] that it is not in force.
     pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
         let before = self.revocations.of(revocation.subject);
-        self.revocations.insert(revocation, now)?;
+        self.revocations.insert(revocation, self.clock.settled_at(now))?;
+        self.write(revocation, before).await
+    }
+
+    /// The same by a tenant's or an operator's order, for which there is always room: they are few, and nobody else can fill it.
+    pub async fn order(&self, revocation: Revocation) -> Result<(), LedgerError> {
+        let before = self.revocations.of(revocation.subject);
+        self.revocations.learn(revocation);
+        self.write(revocation, before).await
+    }
+
+    async fn write(&self, revocation: Revocation, before: Option<Revocation>) -> Result<(), LedgerError> {
         match &self.store {
             Store::Memory(_) => Ok(()),
             Store::Embedded(file) => file.revoke(revocation, before).await,
@@ -227,9 +246,9 @@ impl Ledger {
 
     /// Lets go of what only one process can hold, for another to take it, all that waits being done first. From then on
     /// nothing is spent or revoked here; what is known to be revoked stays so.
-    pub async fn release(&self) {
+    pub async fn release(&self) -> Result<(), LedgerError> {
         match &self.store {
-            Store::Memory(_) | Store::Redis(_) => {}
+            Store::Memory(_) | Store::Redis(_) => Ok(()),
             Store::Embedded(file) => file.release().await,
         }
     }

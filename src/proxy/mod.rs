@@ -291,7 +291,9 @@ impl Door {
         };
         // From here on it is a stream or a tunnel. One whose answer has not begun is a request, and gets its answer.
         if let Caller::Known(proof) = permit.caller() {
-            context.underway = self.underway.begin(proof.clone());
+            let listed = self.underway.begin(proof.clone());
+            context.underway =
+                Some(listed.ok_or_else(|| Error::explain(ErrorType::InternalError, "nothing could end it"))?);
         }
         answer::finish(response, permit, &self.gate, &self.stamp, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())

@@ -261,8 +261,13 @@ fn is_plain(text: &str, longest: usize) -> bool {
     !text.is_empty() && text.len() <= longest && text.trim() == text && !text.chars().any(char::is_control)
 }
 
+/// Whether a token could name this user.
+pub fn is_plain_user(user: &str) -> bool {
+    is_plain(user, LONGEST_USER)
+}
+
 fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
-    jwt.text(&claims.user).filter(|user| is_plain(user, LONGEST_USER)).map(str::to_owned).ok_or(TokenError::User)
+    jwt.text(&claims.user).filter(|user| is_plain_user(user)).map(str::to_owned).ok_or(TokenError::User)
 }
 
 fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {

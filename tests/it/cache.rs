@@ -27,7 +27,7 @@ fn proof() -> Arc<Proof> {
     };
     let session = Session::start(identity, NOW, tenant.sessions.lifetime, NOW);
     let sealed = config.sessions().seal(&session).expect("it fits");
-    Arc::new(Proof::of_session(tenant, config.sessions().open(&sealed).expect("it opens")))
+    Arc::new(Proof::of_session(tenant, config.sessions().open(&sealed).expect("it opens"), &sealed))
 }
 
 #[test]

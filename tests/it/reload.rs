@@ -390,6 +390,19 @@ async fn an_admin_token_that_is_gone_opens_nothing_on_an_open_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_admin_socket_open_to_the_network_keeps_its_token_until_a_restart() {
+    let upstream = Upstream::start().await;
+    let open = format!("[listen]\nadmin = \"0.0.0.0:0\"\nadmin_token = {{ env = \"ADMIN\" }}\n{}", config(&upstream));
+    let door = Door::start(&open).await;
+    let admin = SocketAddr::from(([127, 0, 0, 1], door.admin().unwrap().port()));
+    let ask = || Ask::new(admin, "GET", "/metrics", "localhost").send();
+    for closed in ["[listen]\nadmin = \"127.0.0.1:0\"\n", ""] {
+        door.reload(&format!("{closed}{}", config(&upstream)));
+        assert_eq!(ask().await.status, 401, "{closed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_again_also_what_is_the_same() {
     let upstream = Upstream::start().await;
     let served = Served::start("", &config(&upstream));

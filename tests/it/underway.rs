@@ -168,6 +168,24 @@ async fn a_request_whose_answer_has_not_begun_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_ends_with_the_key_that_let_it_in() {
+    let upstream = Upstream::start().await;
+    let app = quiet_app().await;
+    let route = "[[routes]]\npath = \"/\"\nupstream = \"app\"";
+    let text = two_tenants(&upstream, route, "").replace(&upstream.address.to_string(), &app);
+    let door = Door::start(&text).await;
+    let session = door.session(&ACME.token("maya")).await;
+    let mut by_session = open(door.get("/events").cookie(COOKIE, &session), &door).await;
+    let mut by_token = open(door.get("/events").bearer(ACME.token("maya")), &door).await;
+    // Another secret under the same id.
+    door.reload(&text.replace("env = \"ACME\"", "env = \"OLD_ACME\""));
+    assert!(ends(&mut by_token).await);
+    assert!(is_open(&mut by_session).await);
+    door.reload(&text.replace("env = \"SESSION\"", "env = \"OLD_SESSION\""));
+    assert!(ends(&mut by_session).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_http_2_the_stream_ends_with_its_identity() {
     let certificate = Certificate::new();
     let door = door(&certificate.setting()).await;

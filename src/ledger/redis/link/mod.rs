@@ -124,7 +124,6 @@ impl Link {
     async fn connected(&mut self) -> Result<Infallible, Trouble> {
         let (polls, spends) = dial(&self.settings).await?;
         self.shared.is_broken.store(false, Ordering::SeqCst);
-        self.say_eviction(&polls).await;
         // All of them are among the revocations by now, which are compared next.
         self.forget_orders();
         self.refused = None;
@@ -133,6 +132,7 @@ impl Link {
         let refused = self.settle(&polls).await?;
         self.walk(&polls).await?;
         self.shared.is_linked.store(refused.is_none(), Ordering::SeqCst);
+        self.say_eviction(&polls).await;
         loop {
             self.poll(&polls).await?;
             self.publish(&spends);
@@ -278,7 +278,7 @@ impl Link {
     }
 
     fn learn(&mut self, entries: &[Entry]) {
-        let now = self.clock.now();
+        let now = self.clock.settled();
         for entry in entries {
             match entry.revocation {
                 Some(revocation) if revocation.until > now => self.revocations.learn(revocation),

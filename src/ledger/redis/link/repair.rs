@@ -43,7 +43,7 @@ impl Link {
             }
         } else if *length == 0 && self.backlog.is_empty() && self.revocations.count() > 0 {
             // The stream alone is gone: evicted, or deleted by hand.
-            self.revocations.sweep(self.clock.now());
+            self.revocations.sweep(self.clock.settled());
             if self.revocations.count() > 0 {
                 self.walk(polls).await?;
             }
@@ -141,7 +141,7 @@ impl Link {
 
     /// Reads all there is, and finds out what it lacks.
     pub(super) async fn walk(&mut self, polls: &Connection) -> Result<(), Trouble> {
-        let (stream, now) = (self.shared.keys.revocations(), self.clock.now());
+        let (stream, now) = (self.shared.keys.revocations(), self.clock.settled());
         let counts = |revocation: &Revocation| revocation.until > now;
         let own = self.revocations.all().into_iter().filter(counts);
         let mut lacking: HashMap<Subject, Revocation> = own.map(|own| (own.subject, own)).collect();
