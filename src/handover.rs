@@ -6,14 +6,14 @@
 //! | --- | --- |
 //! | starts the new one | loads its configuration: `ready`, or `failed …` and ends |
 //! | accepts nothing more, releases the ledger: `yours …`, with the sockets | opens the ledger, accepts: `serving …` |
-//! | finishes its requests and ends | |
+//! | finishes its requests and ends | passes on what is revoked meanwhile |
 //!
 //! Until `serving` has come, the old one can go on as if nothing had been: it ends the new one and accepts again.
 
 use std::{
     env,
     ffi::OsString,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut, Read},
     mem::MaybeUninit,
     net::{SocketAddr, TcpListener},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -27,7 +27,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::mpsc::UnboundedReceiver, task::spawn_blocking};
 
 use crate::{bind::Listeners, server::Running};
 
@@ -56,6 +56,7 @@ impl Executable {
 }
 
 /// Hands over to a new process. Returns its id once it serves; where it does not come to that, this process accepts as before.
+/// What still goes on here ends with what the new process revokes.
 pub async fn hand_over(executable: &Executable, running: &Running) -> Result<u32, String> {
     if std::process::id() == 1 {
         return Err("it is the first process of its container, whose end is the end of all".into());
@@ -72,7 +73,9 @@ pub async fn hand_over(executable: &Executable, running: &Running) -> Result<u32
         None => Err("it does not listen".into()),
     };
     match done {
-        Ok((process, address)) => {
+        Ok((process, address, channel)) => {
+            let ledger = running.live.ledger.clone();
+            std::thread::spawn(move || channel.listen(|told| ledger.hear(told)));
             if address != running.address {
                 // Nobody takes who waits where it listened so far.
                 running.accept_again();
@@ -122,7 +125,7 @@ impl Successor {
     }
 
     /// Gives it the sockets, and waits until it serves. Returns its id, and where it listens.
-    fn take_over(mut self, listeners: &Listeners) -> Result<(u32, SocketAddr), String> {
+    fn take_over(mut self, listeners: &Listeners) -> Result<(u32, SocketAddr, Channel), String> {
         let sockets: Vec<BorrowedFd<'_>> =
             std::iter::once(&listeners.main).chain(&listeners.admin).map(AsFd::as_fd).collect();
         self.channel.say("yours", &sockets)?;
@@ -130,7 +133,7 @@ impl Successor {
         let address = line.strip_prefix("serving ").and_then(|address| address.parse().ok());
         let address = address.ok_or_else(|| format!("the new process says: {line}"))?;
         let child = self.child.take().ok_or("there is no new process")?;
-        Ok((child.id(), address))
+        Ok((child.id(), address, self.channel.another()?))
     }
 }
 
@@ -173,6 +176,11 @@ impl Predecessor {
         // Gone or not, there is nobody else to serve.
         let _ = self.0.say(&format!("serving {address}"), &[]);
     }
+
+    /// Passes on what is revoked, as long as it lives.
+    pub fn tell(self, mut told: UnboundedReceiver<Vec<u8>>) {
+        std::thread::spawn(move || while told.blocking_recv().is_some_and(|told| self.0.send(&told, &[]).is_ok()) {});
+    }
 }
 
 /// One end of what they talk over.
@@ -185,13 +193,34 @@ impl Channel {
         set.map(|()| Self(socket)).map_err(|e| format!("nobody is there to hand over: {e}"))
     }
 
+    fn another(&self) -> Result<Self, String> {
+        self.0.try_clone().map(Self).map_err(|e| format!("there is no socket to talk over: {e}"))
+    }
+
     fn say(&self, line: &str, sockets: &[BorrowedFd<'_>]) -> Result<(), String> {
+        self.send(&line.as_bytes()[..line.len().min(LINE)], sockets)
+    }
+
+    /// Hears what comes until the other side has ended.
+    fn listen(&self, hear: impl Fn(&[u8])) {
+        let mut told = [0; LINE];
+        let mut socket = &self.0;
+        // Without a limit it would fail; then it ends at once, and what goes on here ends by its own time.
+        let is_set = self.0.set_read_timeout(None).is_ok();
+        while is_set
+            && let Ok(length) = socket.read(&mut told)
+            && length > 0
+        {
+            hear(&told[..length]);
+        }
+    }
+
+    fn send(&self, line: &[u8], sockets: &[BorrowedFd<'_>]) -> Result<(), String> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
             return Err("more sockets than fit".into());
         }
-        let line = &line.as_bytes()[..line.len().min(LINE)];
         let sent = sendmsg(&self.0, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL);
         sent.map(|_| ()).map_err(|e| format!("the other process does not listen: {e}"))
     }

@@ -58,12 +58,14 @@ pub struct Hours {
     pub paused: watch::Receiver<bool>,
     /// Turns true once, at the end.
     pub stopped: watch::Receiver<bool>,
+    /// While true, connections close with their next answer.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl Hours {
     /// Without a pause, to the end.
     pub fn until(stopped: watch::Receiver<bool>) -> Self {
-        Self { paused: watch::channel(false).1, stopped }
+        Self { paused: watch::channel(false).1, closing: stopped.clone(), stopped }
     }
 }
 
@@ -85,7 +87,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 /// How long after the end a client may begin one more request: it may be on its way already, and without an answer the client
 /// could not know whether it was done.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
+pub const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// Serves an app on a listener until the end, and then those connections that still have a request, or over HTTP/2 have not
 /// said goodbye. The task ends with the last of them. What new connections meet may be replaced at any time.
@@ -105,9 +107,9 @@ async fn accept<A>(reception: &Arc<ArcSwap<Reception<A>>>, listener: TcpListener
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let Hours { mut paused, mut stopped } = hours;
+    let Hours { mut paused, mut stopped, closing } = hours;
     let (open_end, mut all_closed) = mpsc::channel::<()>(1);
-    let entry = Entry { places: Arc::default(), refusals: Arc::default(), stopped: stopped.clone(), open_end };
+    let entry = Entry { places: Arc::default(), refusals: Arc::default(), closing, open_end };
     let mut is_told = false;
     loop {
         let is_paused = *paused.borrow_and_update();
@@ -162,7 +164,7 @@ fn is_shortage(error: &io::Error) -> bool {
 struct Entry {
     places: Arc<AtomicUsize>,
     refusals: Arc<AtomicUsize>,
-    stopped: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
     /// Held by every connection.
     open_end: mpsc::Sender<()>,
 }
@@ -182,22 +184,22 @@ impl Entry {
             },
         };
         let (reception, manner) = (reception.clone(), now.manner.clone());
-        let (stopped, open_end) = (self.stopped.clone(), self.open_end.clone());
+        let (closing, open_end) = (self.closing.clone(), self.open_end.clone());
         tokio::spawn(async move {
-            let mut stopping = stopped.clone();
+            let mut ending = closing.clone();
             let opened = tokio::select! {
                 opened = open(tcp, peer, manner, place, refusal) => opened,
-                () = last_chance(&mut stopping) => None,
+                () = last_chance(&mut ending) => None,
             };
             if let Some(connection) = opened {
                 if connection.is_h2() && time::is_before_1970() {
                     return;
                 }
                 if connection.is_h2() {
-                    now.app.process_new(Box::new(connection), &stopped).await;
+                    now.app.process_new(Box::new(connection), &closing).await;
                 } else {
                     drop(now);
-                    requests(&reception, Box::new(connection), &stopped).await;
+                    requests(&reception, Box::new(connection), &closing).await;
                 }
             }
             drop(open_end);
@@ -219,14 +221,14 @@ const NO_TIME: &[u8] =
 async fn requests<A: HttpServerApp>(
     reception: &ArcSwap<Reception<A>>,
     mut connection: Box<Connection>,
-    stopped: &watch::Receiver<bool>,
+    closing: &watch::Receiver<bool>,
 ) {
-    let mut stopping = stopped.clone();
+    let mut ending = closing.clone();
     loop {
         let next = tokio::select! {
             biased;
             is_there = connection.next_request() => Some(is_there),
-            () = last_chance(&mut stopping) => None,
+            () = last_chance(&mut ending) => None,
         };
         let is_there = match next {
             Some(is_there) => is_there,
@@ -246,7 +248,7 @@ async fn requests<A: HttpServerApp>(
         session.set_keepalive(Some(0));
         // That of now: a connection may be older than the configuration.
         let app = reception.load_full().app.clone();
-        let Some(reusable) = app.process_new_http(session, stopped).await else { return };
+        let Some(reusable) = app.process_new_http(session, closing).await else { return };
         match reusable.consume().0.into_any().downcast() {
             Ok(same) => connection = same,
             Err(_) => return,
@@ -254,10 +256,10 @@ async fn requests<A: HttpServerApp>(
     }
 }
 
-/// Ends a while after the end: the answer to what comes until then says that it is the last.
-async fn last_chance(stopping: &mut watch::Receiver<bool>) {
+/// Ends a while after connections are to close: the answer to what comes until then says that it is the last.
+async fn last_chance(ending: &mut watch::Receiver<bool>) {
     // The sender is gone only when the server is.
-    let _ = stopping.wait_for(|stopped| *stopped).await;
+    let _ = ending.wait_for(|ending| *ending).await;
     tokio::time::sleep(LAST_CHANCE).await;
 }
 

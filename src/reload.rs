@@ -23,6 +23,9 @@ const QUIET: Duration = Duration::from_millis(200);
 /// How long word of a write may be on its way.
 const WORD: Duration = Duration::from_millis(50);
 
+/// So often word of another write puts a reload off.
+const MOST_TRIES: u32 = 3;
+
 /// How long a file may be half written.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -51,16 +54,23 @@ pub async fn keep(watched: Watched, live: Arc<Live>, mut asked: mpsc::Receiver<(
     let files = Arc::new(Mutex::new(files));
     // Files that are being written.
     let mut open = HashMap::new();
+    let mut tries = 0;
     loop {
         quiet(&mut touches, &mut open).await;
         // What changed since the files were read, or before they were watched, is noticed here.
         while !is_any(&mut open) && reading(&files, Files::have_changed).await {
             let read = reading(&files, Files::read).await;
+            tries += 1;
             // Of a write that began while they were read, word may come a moment later.
-            if let Ok(Some(touch)) = timeout(WORD, touches.recv()).await {
+            let word = timeout(WORD, touches.recv()).await.ok().flatten();
+            let is_quiet = word.is_none();
+            if let Some(touch) = word {
                 note(touch, &mut open);
-            } else {
+            }
+            // A file that is written all the time keeps nobody from the others for good.
+            if is_quiet || (tries >= MOST_TRIES && !is_any(&mut open)) {
                 put(&files, read, &live).await;
+                tries = 0;
             }
             quiet(&mut touches, &mut open).await;
         }

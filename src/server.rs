@@ -17,7 +17,7 @@ use crate::{
     gate::Gate,
     ledger::{self, Ledger, LedgerError, StoreSettings},
     limits::FailureLimit,
-    listener::{Hours, serve},
+    listener::{Hours, LAST_CHANCE, serve},
     live::Live,
     time::Clock,
 };
@@ -42,6 +42,7 @@ pub struct Running {
     /// The sockets once more, for a process that takes them over.
     listeners: Option<Listeners>,
     paused: watch::Sender<bool>,
+    closing: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     ended: watch::Sender<bool>,
     /// Ends with the last connection.
@@ -51,6 +52,9 @@ pub struct Running {
 
 /// How often the ledger forgets what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How long what was asked for last may take before the ledger is handed over.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// How often it is looked for requests that have outlived their identity.
 const LOOK: Duration = Duration::from_millis(500);
@@ -64,6 +68,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running, StartError>
 pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Result<Running, StartError> {
     let (stopping, stopped) = watch::channel(false);
     let (paused, is_paused) = watch::channel(false);
+    let (closing, is_closing) = watch::channel(false);
     // The admin listener outlives the drain, so that `/readyz` can tell of it.
     let (ended, until_end) = watch::channel(false);
     let ledger = Arc::new(Ledger::open(&config.ledger, &clock).await?);
@@ -77,10 +82,10 @@ pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Re
     let Listeners { main, admin } = listeners.another()?;
     let (address, admin_address) = listeners.addresses()?;
     if let Some(listener) = admin {
-        let hours = Hours { paused: is_paused.clone(), stopped: until_end };
+        let hours = Hours { paused: is_paused.clone(), closing: until_end.clone(), stopped: until_end };
         tasks.push(serve(live.admin.clone(), listener, hours));
     }
-    let serving = serve(live.public.clone(), main, Hours { paused: is_paused, stopped });
+    let serving = serve(live.public.clone(), main, Hours { paused: is_paused, closing: is_closing, stopped });
     crate::log::serving(address, config.tenants.count(), config.routes.len());
     Ok(Running {
         address,
@@ -88,6 +93,7 @@ pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Re
         live,
         listeners: Some(listeners),
         paused,
+        closing,
         stopping,
         ended,
         serving,
@@ -113,6 +119,15 @@ impl Running {
     pub async fn pause(&self) -> Result<(), LedgerError> {
         // Whoever listened is gone already if nobody receives this.
         let _ = self.paused.send(true);
+        if self.live.ledger.is_for_one() {
+            // Who signs in or out over a connection that is open would be refused once it is released.
+            let _ = self.closing.send(true);
+            tokio::time::sleep(LAST_CHANCE).await;
+            let end = tokio::time::Instant::now() + LAST_ANSWERS;
+            while self.live.in_flight.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < end {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
         self.live.ledger.release().await
     }
 
@@ -121,6 +136,7 @@ impl Running {
         if let Err(e) = self.live.ledger.resume().await {
             crate::log::caution(&format!("nobody can sign in or out: {e}"));
         }
+        let _ = self.closing.send(false);
         self.accept_again();
     }
 
@@ -143,6 +159,7 @@ impl Running {
         self.listeners = None;
         // Whoever listened is gone already if nobody receives this.
         let _ = self.stopping.send(true);
+        let _ = self.closing.send(true);
         // What is left at the end is said below.
         let _ = tokio::time::timeout(grace, &mut self.serving).await;
         crate::log::stopped(in_flight());

@@ -27,15 +27,16 @@ pub struct Service {
 
 impl Service {
     /// Serves until asked to stop, or until another process has taken over.
-    pub async fn run(self) -> Result<(), String> {
+    pub async fn run(mut self) -> Result<(), String> {
         // Found now: by the time of a handover another file may stand there.
         let executable = Executable::find();
         let mut signals = Signals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
         let watched = Watched::new(self.file.clone(), self.sources.clone());
         let running = self.start().await?;
-        // Who hands over says it, being who systemd listens to.
-        if self.predecessor.is_none() {
-            systemd::ready();
+        match self.predecessor.take() {
+            // Who hands over says it, being who systemd listens to.
+            Some(predecessor) => predecessor.tell(running.live.ledger.follow()),
+            None => systemd::ready(),
         }
         let (ask, asked) = mpsc::channel(1);
         let reloading = tokio::spawn(reload::keep(watched, running.live.clone(), asked));

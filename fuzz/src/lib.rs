@@ -10,13 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use vestibule::{
-    config::Config,
-    gate::Gate,
-    ledger::Ledger,
-    server,
-    time::UnixTime,
-};
+use vestibule::{config::Config, gate::Gate, ledger::Ledger, server, time::UnixTime};
 
 /// The time of the targets: 2026-11-20T00:00:00Z.
 pub const NOW: UnixTime = UnixTime(1_795_132_800);

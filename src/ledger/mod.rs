@@ -18,7 +18,9 @@ mod trouble;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     identity::TenantId,
@@ -65,6 +67,8 @@ pub struct Ledger {
     revocations: Arc<Revocations>,
     store: Store,
     clock: Clock,
+    /// A process that should know what is revoked here, and has no other way.
+    follower: Mutex<Option<UnboundedSender<Vec<u8>>>>,
 }
 
 enum Store {
@@ -168,7 +172,7 @@ impl Ledger {
                 (Store::Redis(link), revocations)
             }
         };
-        Ok(Self { revocations, store, clock: clock.clone() })
+        Ok(Self { revocations, store, clock: clock.clone(), follower: Mutex::default() })
     }
 
     /// One in memory, which needs no opening.
@@ -177,6 +181,7 @@ impl Ledger {
             revocations: Arc::new(Revocations::new(most)),
             store: Store::Memory(Spent::new(most)),
             clock: Clock::system(),
+            follower: Mutex::default(),
         }
     }
 
@@ -204,7 +209,33 @@ impl Ledger {
         self.write(revocation, before).await
     }
 
+    /// Whether one process at a time can have it.
+    pub fn is_for_one(&self) -> bool {
+        matches!(self.store, Store::Embedded(_))
+    }
+
+    /// Tells what is revoked from now on, for [`Ledger::hear`] of another process.
+    pub fn follow(&self) -> UnboundedReceiver<Vec<u8>> {
+        let (follower, told) = unbounded_channel();
+        *self.follower.lock() = Some(follower);
+        told
+    }
+
+    /// Learns what another process has revoked.
+    pub fn hear(&self, told: &[u8]) {
+        if let Some(revocation) = Revocation::of_bytes(told) {
+            self.revocations.learn(revocation);
+        }
+    }
+
     async fn write(&self, revocation: Revocation, before: Option<Revocation>) -> Result<(), LedgerError> {
+        {
+            let mut follower = self.follower.lock();
+            // One that has gone is forgotten.
+            if follower.as_ref().is_some_and(|follower| follower.send(revocation.to_bytes().to_vec()).is_err()) {
+                *follower = None;
+            }
+        }
         match &self.store {
             Store::Memory(_) => Ok(()),
             Store::Embedded(file) => file.revoke(revocation, before).await,

@@ -5,11 +5,18 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use crate::support::{
     Ask, Certificate, Client, Door, Issuer, Load, Served, Upstream, config, eventually, free_port, token_of_now,
@@ -195,6 +202,80 @@ async fn what_the_ledger_on_disk_knows_goes_to_the_new_process_or_stays() {
         assert_eq!(exchange(spent, &served).await.code(), "token_spent");
     }
     assert_eq!(exchange(&token_of_now(&ACME, "kim"), &served).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_kept_from_signing_in_and_out_while_the_ledger_changes_hands() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream).replace("memory = true", "path = \"ledger.redb\"");
+    let mut served = Served::start("", &text);
+    let address = served.address;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for number in 0..4 {
+        let is_over = is_over.clone();
+        clients.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let (mut count, mut failed) = (0, Vec::new());
+            while !is_over.load(Ordering::Relaxed) {
+                let token = token_of_now(&ACME, &format!("user-{number}-{count}"));
+                let ask = Ask::new(address, "POST", "/_auth/exchange", "portal.test").bearer(token);
+                let answer = ask.send_over(&mut client).await;
+                if answer.status != 200 {
+                    failed.push(answer.text());
+                }
+                if answer.header("connection") == Some("close") {
+                    client = Client::connect(address).await;
+                }
+                count += 1;
+            }
+            (count, failed)
+        });
+    }
+    for _ in 0..3 {
+        served.hand_over().await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    while let Some(done) = clients.join_next().await {
+        let (count, failed) = done.unwrap();
+        assert!(count > 10 && failed.is_empty(), "of {count}: {failed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_old_process_still_carries_ends_with_a_revocation_at_the_new() {
+    // An app that begins an answer and never ends it.
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app_address = app.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = app.accept().await {
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n";
+            stream.write_all(head).await.unwrap();
+            tokio::spawn(async move { stream.read_to_end(&mut Vec::new()).await });
+        }
+    });
+    let upstream = Upstream::start().await;
+    let text = config(&upstream).replace(&upstream.address.to_string(), &app_address);
+    let mut served = Served::start("", &text.replace("memory = true", "path = \"ledger.redb\""));
+    let mut streams = Vec::new();
+    for user in ["maya", "noah"] {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let ask = served.ask("GET", "/events").bearer(token_of_now(&ACME, user));
+        stream.write_all(&ask.bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"hi\r\n") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "it goes on");
+        }
+        streams.push(stream);
+    }
+    served.begin_hand_over().await;
+    let order = serde_json::json!({ "tenant": "acme", "user": "maya" });
+    let asked = Ask::new(served.admin, "POST", "/revocations", "localhost").json(&order).send().await;
+    assert_eq!(asked.status, 204);
+    let rest = tokio::time::timeout(Duration::from_secs(2), streams[0].read_to_end(&mut Vec::new())).await;
+    assert!(rest.is_ok(), "hers has ended");
+    let other = tokio::time::timeout(Duration::from_millis(100), streams[1].read_to_end(&mut Vec::new())).await;
+    assert!(other.is_err(), "his goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

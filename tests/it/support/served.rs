@@ -117,13 +117,19 @@ impl Served {
 
     /// Has it hand over by SIGQUIT, and waits until the process before has ended.
     pub async fn hand_over(&mut self) {
-        let (before, count) = (self.now(), self.said(" vestibule: handed over"));
+        let before = self.now();
+        self.begin_hand_over().await;
+        eventually(20, &format!("{before} ends"), async || has_ended(before)).await;
+    }
+
+    /// Hands over, and leaves the old process to what it still has to do.
+    pub async fn begin_hand_over(&mut self) {
+        let count = self.said(" vestibule: handed over");
         self.signal_now("-QUIT");
         self.until_said(" vestibule: handed over", count + 1).await;
         let log = self.log();
         let line = log.lines().rev().find(|line| line.contains(" vestibule: handed over")).unwrap();
         self.successors.push(line.rsplit('=').next().unwrap().trim().parse().unwrap());
-        eventually(20, &format!("{before} ends"), async || has_ended(before)).await;
     }
 }
 
