@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     identity::TenantId,
-    ledger::{Ledger, Revocation, Standing, Subject},
+    ledger::{Handle, Ledger, Revocation, Standing},
     log::{self, Ended},
     metrics::Metrics,
     secret::Secret,
@@ -126,7 +126,7 @@ impl Admin {
         let wrong = |text: &str| Reply::text(StatusCode::BAD_REQUEST, format!("{text}\n"));
         let headers = &session.req_header().headers;
         // A page in the operator's browser can post here, but not without saying where it comes from.
-        if headers.contains_key(ORIGIN) {
+        if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
             return Err(Reply::text(StatusCode::FORBIDDEN, "not from a browser\n"));
         }
         if !headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
@@ -152,10 +152,10 @@ impl Admin {
                 (of(&Whom::User(user.clone())), Ended::User(user))
             }
             (None, Some(handle), false) => {
-                let Some(handle) = Subject::of_handle(handle) else {
+                let Some(handle) = Handle::parse(handle) else {
                     return Err(wrong("the session is none; copy it from the log line of its exchange"));
                 };
-                (Revocation::of_handle(tenant, handle, now), Ended::Session(handle))
+                (Revocation::of_handle(tenant, &handle, now), Ended::Session(handle))
             }
             (None, None, true) => (of(&Whom::Everyone), Ended::Everyone),
             _ => return Err(wrong("say one of user, session or \"everyone\": true")),

@@ -17,7 +17,7 @@ use crate::{
     denial::Refusal,
     exchange::{Outcome, Question},
     identity::{Identity, TenantId},
-    ledger::Subject,
+    ledger::Handle,
     route::Refusals,
     token::Whom,
 };
@@ -177,7 +177,7 @@ impl Entry {
             client = self.client.map(tracing::field::display),
             tenant = user.tenant.as_str(),
             user = user.user.as_str(),
-            // Not the id in the cookie: see `Subject`.
+            // Not the id in the cookie.
             session = session.map(tracing::field::display),
             "{what}"
         );
@@ -189,7 +189,7 @@ impl Entry {
 #[derive(Clone, Copy)]
 pub enum Ended<'a> {
     User(&'a str),
-    Session(Subject),
+    Session(Handle),
     Everyone,
 }
 

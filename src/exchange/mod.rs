@@ -27,7 +27,7 @@ use crate::{
     gate::Gate,
     head::Head,
     identity::{Identity, TenantId},
-    ledger::{Extent, Revocation, Spend, Subject, Token, TokenId},
+    ledger::{Extent, Handle, Revocation, Spend, Token, TokenId},
     query,
     route::Route,
     session::{Session, SessionError},
@@ -104,7 +104,7 @@ pub struct Who {
     pub identity: Identity,
     pub expires_at: UnixTime,
     /// The handle of the session.
-    pub session: Option<Subject>,
+    pub session: Option<Handle>,
 }
 
 /// How an answer is given.
@@ -323,11 +323,7 @@ fn who(proof: &Proof) -> Who {
 }
 
 fn started(session: &Session) -> Who {
-    Who {
-        identity: session.identity.clone(),
-        expires_at: session.expires_at,
-        session: Some(Subject::session(&session.id)),
-    }
+    Who { identity: session.identity.clone(), expires_at: session.expires_at, session: Some(Handle::of(session)) }
 }
 
 fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {

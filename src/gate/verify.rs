@@ -9,10 +9,10 @@ use crate::{
     denial::{Reason, Refusal},
     identity::{TenantId, Verified},
     ledger::Extent,
-    session::SessionError,
+    session::{Session, SessionError},
     tenant::{Candidates, Tenant},
     time::UnixTime,
-    token::{self, Jwt, Order, Parts, TokenError, TokenRules},
+    token::{self, Ceiling, Jwt, Order, Parts, TokenError, TokenRules},
 };
 
 type Verify<T> = fn(&Jwt<'_>, &TenantId, &TokenRules, UnixTime) -> Result<Verified<T>, TokenError>;
@@ -128,7 +128,7 @@ impl Gate {
                 let tenant = candidates
                     .find(&session.identity.tenant)
                     .ok_or_else(|| dead(SessionError::Tenant.into(), candidates.sole()))?;
-                Arc::new(Proof::of_session(tenant.clone(), session, sealed.value))
+                Arc::new(Proof::of_session(tenant.clone(), under(&tenant.tokens.ceiling, session), sealed.value))
             }
         };
         let ProofKind::Session(session) = &proof.kind else {
@@ -180,4 +180,14 @@ impl Gate {
             Err(e) => Err(Refusal::from(e).of(&proof.tenant)),
         }
     }
+}
+
+/// A session without the roles that the tenant's ceiling, lowered since it was sealed, does not admit.
+fn under(ceiling: &Ceiling, session: Verified<Session>) -> Verified<Session> {
+    if session.identity.roles.iter().all(|role| ceiling.admits(role)) {
+        return session;
+    }
+    let mut lowered = (*session).clone();
+    lowered.identity.roles.retain(|role| ceiling.admits(role));
+    Verified::assertion(lowered)
 }

@@ -30,7 +30,7 @@ use crate::{
 use embedded::Embedded;
 use memory::Spent;
 pub use redis::{Address, Login, RedisSettings, Servers, Transport};
-pub use revocations::{Extent, Revocation, Revocations, Subject, Subjects};
+pub use revocations::{Extent, Handle, Revocation, Revocations, Subject, Subjects};
 
 /// `[ledger]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

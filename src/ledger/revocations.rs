@@ -12,51 +12,63 @@ use dashmap::{DashMap, mapref::entry::Entry};
 use super::LedgerError;
 use crate::{
     identity::{Identity, TenantId},
-    session::{Session, SessionId},
+    session::Session,
     tenant::Tenant,
     time::UnixTime,
     token::Whom,
 };
 
 /// Whom a revocation concerns: a session, a user or a whole tenant, as the first 16 bytes of a SHA-256, so that no store learns
-/// who they are. That of a session, in base64url, is its handle: it stands in the log, and `vestibule revoke --session` takes it.
+/// who they are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subject(pub(super) [u8; 16]);
 
 impl Subject {
-    /// One session. A digest as well: what the log and the stores hold is not what is sealed into the cookie.
-    pub fn session(id: &SessionId) -> Self {
-        Self::digest(&[b"session", &id.0])
-    }
-
-    /// A session by the handle in the log.
-    pub fn of_handle(handle: &str) -> Option<Self> {
-        Some(Self(URL_SAFE_NO_PAD.decode(handle).ok()?.try_into().ok()?))
+    /// One session of a tenant's.
+    pub fn session(tenant: &TenantId, handle: &Handle) -> Self {
+        Self(digest(&[b"session", tenant.as_str().as_bytes(), &handle.0]))
     }
 
     /// All sessions and tokens of a user.
     pub fn user(tenant: &TenantId, user: &str) -> Self {
-        Self::digest(&[b"user", tenant.as_str().as_bytes(), user.as_bytes()])
+        Self(digest(&[b"user", tenant.as_str().as_bytes(), user.as_bytes()]))
     }
 
     /// All sessions and tokens of a tenant.
     pub fn tenant(tenant: &TenantId) -> Self {
-        Self::digest(&[b"tenant", tenant.as_str().as_bytes()])
-    }
-
-    fn digest(parts: &[&[u8]]) -> Self {
-        let mut digest = Context::new(&SHA256);
-        for part in parts {
-            digest.update(&part.len().to_be_bytes());
-            digest.update(part);
-        }
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest.finish().as_ref()[..16]);
-        Self(id)
+        Self(digest(&[b"tenant", tenant.as_str().as_bytes()]))
     }
 }
 
-impl fmt::Display for Subject {
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut digest = Context::new(&SHA256);
+    for part in parts {
+        digest.update(&part.len().to_be_bytes());
+        digest.update(part);
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.finish().as_ref()[..16]);
+    id
+}
+
+/// The name of a session outside its cookie, a digest of its id: it stands in the log, `vestibule revoke --session` takes it, and
+/// it opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle([u8; 16]);
+
+impl Handle {
+    /// That of a session.
+    pub fn of(session: &Session) -> Self {
+        Self(digest(&[b"handle", &session.id.0]))
+    }
+
+    /// As it stands in the log.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self(URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?))
+    }
+}
+
+impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
     }
@@ -81,8 +93,12 @@ impl Subjects {
 
     /// Of a session.
     pub fn of_session(session: &Session) -> Self {
-        Self { session: Some(Subject::session(&session.id)), ..Self::of_token(&session.identity) }
+        Self { session: Some(subject_of(session)), ..Self::of_token(&session.identity) }
     }
+}
+
+fn subject_of(session: &Session) -> Subject {
+    Subject::session(&session.identity.tenant, &Handle::of(session))
 }
 
 /// How far a revocation reaches.
@@ -138,13 +154,13 @@ impl Revocation {
     }
 
     /// Ends one session that began up to a time, by its handle.
-    pub fn of_handle(tenant: &Tenant, handle: Subject, at: UnixTime) -> Self {
-        Self { subject: handle, extent: Extent::Ended, until: tenant.outlived(at) }
+    pub fn of_handle(tenant: &Tenant, handle: &Handle, at: UnixTime) -> Self {
+        Self { subject: Subject::session(&tenant.id, handle), extent: Extent::Ended, until: tenant.outlived(at) }
     }
 
     /// Ends one session.
     pub fn of_session(session: &Session, extent: Extent) -> Self {
-        Self { subject: Subject::session(&session.id), extent, until: session.expires_at }
+        Self { subject: subject_of(session), extent, until: session.expires_at }
     }
 
     /// Whether another adds nothing to it.
@@ -338,5 +354,7 @@ mod tests {
     fn users_of_two_tenants_are_two_subjects() {
         let user = |tenant, user| Subject::user(&TenantId::new(tenant), user);
         assert!(user("a", "bc") != user("ab", "c") && user("a", "b") != user("b", "b"));
+        let session = |tenant| Subject::session(&TenantId::new(tenant), &Handle([7; 16]));
+        assert!(session("a") != session("b"), "nobody ends another tenant's by its handle");
     }
 }

@@ -51,6 +51,16 @@ pub enum Ceiling {
     Reject(Vec<String>),
 }
 
+impl Ceiling {
+    /// Whether a role is within it.
+    pub fn admits(&self, role: &str) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Drop(allowed) | Self::Reject(allowed) => allowed.iter().any(|allowed| allowed == role),
+        }
+    }
+}
+
 /// A token's parts, decoded; nothing is verified yet.
 pub struct Parts<'a> {
     signing_input: &'a str,
@@ -280,14 +290,10 @@ fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
     let mut roles = Vec::with_capacity(list.len());
     for role in list {
         let role = role.text().filter(|role| is_plain(role, LONGEST_ROLE)).ok_or(TokenError::Roles)?;
-        let admitted = match &rules.ceiling {
-            Ceiling::Open => true,
-            Ceiling::Drop(allowed) => allowed.iter().any(|a| a == role),
-            Ceiling::Reject(allowed) if allowed.iter().any(|a| a == role) => true,
+        match &rules.ceiling {
+            ceiling if ceiling.admits(role) => roles.push(role.to_owned()),
             Ceiling::Reject(_) => return Err(TokenError::ExcessRole),
-        };
-        if admitted {
-            roles.push(role.to_owned());
+            Ceiling::Drop(_) | Ceiling::Open => {}
         }
     }
     Ok(roles)

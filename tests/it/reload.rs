@@ -403,6 +403,20 @@ async fn an_admin_socket_open_to_the_network_keeps_its_token_until_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ceiling_that_is_lowered_takes_roles_from_sessions_too() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream);
+    let door = Door::start(&text).await;
+    let session = door.session(&ACME.with(serde_json::json!({ "userRoles": ["agent", "admin"] }))).await;
+    let ask = |path: &str| door.get(path).cookie("__Host-vestibule", &session).send();
+    assert_eq!(ask("/staff").await.status, 200);
+    door.reload(&text.replacen("dialect = \"gateway\"", "dialect = \"gateway\"\nallow_roles = [\"agent\"]", 1));
+    assert_eq!(ask("/staff").await.code(), "role_required");
+    assert_eq!(ask("/agents").await.status, 200);
+    assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_again_also_what_is_the_same() {
     let upstream = Upstream::start().await;
     let served = Served::start("", &config(&upstream));
