@@ -160,9 +160,8 @@ impl Gate {
         };
         let is_in_time = match &proof.kind {
             ProofKind::Token(claims) => {
-                let key_of = |tenant: &'_ Tenant| tenant.tokens.keys.0.iter().position(|key| key.id == claims.key);
-                let key = key_of(tenant).map(|at| &tenant.tokens.keys.0[at]);
-                let before = key_of(&proof.tenant).map(|at| &proof.tenant.tokens.keys.0[at]);
+                let key = tenant.tokens.keys.candidates(Some(&claims.key)).next();
+                let before = proof.tenant.tokens.keys.candidates(Some(&claims.key)).next();
                 (claims.valid.0..=claims.valid.1).contains(&now)
                     && key.zip(before).is_some_and(|(key, before)| key.is_valid(now) && key.is_same_as(before))
             }

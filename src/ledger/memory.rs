@@ -1,53 +1,24 @@
 //! Spent tokens in this process's memory, for the ledger that forgets on restart.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-
-use dashmap::{DashMap, mapref::entry::Entry};
-
-use super::{LedgerError, Spend, Token, TokenId};
+use super::{LedgerError, Spend, Token, TokenId, bounded::Bounded};
 use crate::time::UnixTime;
 
 /// Bounded: a full one refuses, it never forgets what still counts.
-pub(super) struct Spent {
-    entries: DashMap<TokenId, UnixTime>,
-    count: AtomicUsize,
-    most: usize,
-    swept_at: AtomicI64,
-}
+pub(super) struct Spent(Bounded<TokenId, ()>);
 
 impl Spent {
     pub fn new(most: usize) -> Self {
-        Self { entries: DashMap::new(), count: AtomicUsize::new(0), most, swept_at: AtomicI64::new(i64::MIN) }
+        Self(Bounded::with_room(most, 0))
     }
 
     pub fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
-        // Once a second at most: the sweep reads the whole map.
-        let is_full = self.count.load(Ordering::Relaxed) >= self.most;
-        if is_full && self.swept_at.swap(now.0, Ordering::Relaxed) != now.0 {
-            self.sweep(now);
-        }
-        match self.entries.entry(token.id) {
-            Entry::Occupied(_) => Ok(Spend::Again),
-            Entry::Vacant(place) => {
-                // Counted before it is placed, so that no number of threads exceeds the bound.
-                if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                    return Err(LedgerError::Full);
-                }
-                place.insert(token.until());
-                Ok(Spend::First)
-            }
-        }
+        self.0.make_room(now);
+        let is_first = self.0.place(token.id, ((), token.until()), self.0.most, |_, _| {})?;
+        Ok(if is_first { Spend::First } else { Spend::Again })
     }
 
     pub fn sweep(&self, now: UnixTime) {
-        self.entries.retain(|_, until| {
-            let keep = *until > now;
-            if !keep {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            keep
-        });
+        self.0.sweep(now);
     }
 }
 

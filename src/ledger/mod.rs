@@ -9,6 +9,7 @@
 //! | embedded | a crash | nobody |
 //! | Redis | as Redis is told to | every instance |
 
+mod bounded;
 mod embedded;
 mod file;
 mod memory;

@@ -1,15 +1,11 @@
 //! Revocations as the hot path sees them: in this process's memory, whatever the store behind.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
-};
+use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use dashmap::{DashMap, mapref::entry::Entry};
 
-use super::LedgerError;
+use super::{LedgerError, bounded::Bounded};
 use crate::{
     identity::{Identity, TenantId},
     session::Session,
@@ -188,12 +184,7 @@ impl Revocation {
 }
 
 /// All that counts at present.
-pub struct Revocations {
-    entries: DashMap<Subject, (i64, UnixTime)>,
-    count: AtomicUsize,
-    most: usize,
-    swept_at: AtomicI64,
-}
+pub struct Revocations(Bounded<Subject, i64>);
 
 impl Revocations {
     /// Takes at most `most` of this process's own; what a store knows is always taken.
@@ -203,21 +194,13 @@ impl Revocations {
 
     /// The same, with room for so many at once: to grow to a million takes twice the memory for a while.
     pub(super) fn with_room(most: usize, room: usize) -> Self {
-        Self {
-            entries: DashMap::with_capacity(room),
-            count: AtomicUsize::new(0),
-            most,
-            swept_at: AtomicI64::new(i64::MIN),
-        }
+        Self(Bounded::with_room(most, room))
     }
 
     /// Adds one of our own, unless there is no room.
     pub fn insert(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
-        // Once a second at most: the sweep reads the whole map.
-        if self.count() >= self.most && self.swept_at.swap(now.0, Ordering::Relaxed) != now.0 {
-            self.sweep(now);
-        }
-        self.place(revocation, self.most)
+        self.0.make_room(now);
+        self.place(revocation, self.0.most)
     }
 
     /// Adds one that the store knows. To leave it out would be to lose it.
@@ -228,22 +211,11 @@ impl Revocations {
 
     /// Two of the same subject are one: it reaches as far as the farther, and is kept as long as the longer.
     fn place(&self, revocation: Revocation, most: usize) -> Result<(), LedgerError> {
-        let number = revocation.extent.to_number();
-        match self.entries.entry(revocation.subject) {
-            Entry::Occupied(mut entry) => {
-                let (extent, until) = *entry.get();
-                entry.insert((extent.max(number), until.max(revocation.until)));
-            }
-            Entry::Vacant(place) => {
-                // Counted before it is placed, so that no number of threads exceeds the bound.
-                if self.count.fetch_add(1, Ordering::Relaxed) >= most {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                    return Err(LedgerError::Full);
-                }
-                place.insert((number, revocation.until));
-            }
-        }
-        Ok(())
+        let new = (revocation.extent.to_number(), revocation.until);
+        let merge = |there: &mut (i64, UnixTime), new: (i64, UnixTime)| {
+            *there = (there.0.max(new.0), there.1.max(new.1));
+        };
+        self.0.place(revocation.subject, new, most, merge).map(|_| ())
     }
 
     /// What has revoked something issued at that time, if anything has.
@@ -254,30 +226,24 @@ impl Revocations {
         }
         let subjects = [subjects.session, Some(subjects.user), Some(subjects.tenant)];
         let covering =
-            |subject: Subject| self.entries.get(&subject).filter(|entry| entry.0 >= issued_at.0).map(|entry| entry.0);
+            |subject: Subject| self.0.entries.get(&subject).filter(|entry| entry.0 >= issued_at.0).map(|entry| entry.0);
         subjects.into_iter().flatten().find_map(covering).map(Extent::of_number)
     }
 
     /// That of a subject, as it stands.
     pub(super) fn of(&self, subject: Subject) -> Option<Revocation> {
-        let (extent, until) = *self.entries.get(&subject)?;
+        let (extent, until) = *self.0.entries.get(&subject)?;
         Some(Revocation { subject, extent: Extent::of_number(extent), until })
     }
 
     /// Forgets those that cover nothing any more.
     pub fn sweep(&self, now: UnixTime) {
-        self.entries.retain(|_, (_, until)| {
-            let keep = *until > now;
-            if !keep {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            keep
-        });
+        self.0.sweep(now);
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.0.count()
     }
 
     /// Each of them, in no order.
@@ -287,7 +253,7 @@ impl Revocations {
             extent: Extent::of_number(entry.0),
             until: entry.1,
         };
-        self.entries.iter().map(read).collect()
+        self.0.entries.iter().map(read).collect()
     }
 }
 

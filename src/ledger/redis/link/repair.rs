@@ -150,8 +150,7 @@ impl Link {
             let entries = stream::read(polls, &stream, self.cursor.as_deref()).await?;
             self.learn(&entries);
             for there in entries.iter().filter_map(|entry| entry.revocation) {
-                let covers = |own: &Revocation| own.extent <= there.extent && own.until <= there.until;
-                if lacking.get(&there.subject).is_some_and(covers) {
+                if lacking.get(&there.subject).is_some_and(|own| there.covers(own)) {
                     lacking.remove(&there.subject);
                 }
             }
