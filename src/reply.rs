@@ -128,6 +128,13 @@ impl Reply {
                 };
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
+            Outcome::Client(text) => {
+                // Pages that isolate themselves (COEP) load nothing of another origin that does not say so.
+                let reply = Self::new(StatusCode::OK)
+                    .with("Content-Type", "text/javascript; charset=utf-8")
+                    .with("Cross-Origin-Resource-Policy", "cross-origin");
+                Self { body: Bytes::from_static(text.as_bytes()), ..reply }
+            }
             Outcome::Revoked { .. } | Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }
     }

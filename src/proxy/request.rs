@@ -97,6 +97,7 @@ impl Door {
             Endpoint::Session => request.who(),
             Endpoint::Logout => request.log_out(&body).await,
             Endpoint::Revoke => request.revoke().await,
+            Endpoint::Client(text) => request.client(text),
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
         Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
