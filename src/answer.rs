@@ -16,6 +16,7 @@ use crate::{
     cookies,
     gate::{Caller, Gate, Permit},
     head::elements,
+    leftovers::AppCookies,
     origin::{self, Origins, Readers},
     route::Policy,
     stamp::Stamp,
@@ -25,17 +26,26 @@ use crate::{
 /// What no `Connection` can take out of an answer: they end its body, or guard what is ours.
 const KEPT: [HeaderName; 5] = [CONTENT_LENGTH, TRANSFER_ENCODING, SET_COOKIE, CACHE_CONTROL, VARY];
 
-/// Finishes the head of the app's answer to an admitted request, which a page of another origin may be `asking` and which is
-/// for one of the tenants `here`, whose origins these are.
+/// What an answer depends on beside who is answered.
+pub struct Asked<'a> {
+    /// The origin of the page that asks, where it is another than ours.
+    pub asking: Option<&'a str>,
+    /// Those of the tenants it may be for.
+    pub here: &'a Origins,
+    /// The app's login cookies, where they are looked after.
+    pub app_cookies: Option<&'a mut AppCookies>,
+}
+
+/// Finishes the head of the app's answer to an admitted request.
 pub fn finish(
     response: &mut ResponseHeader,
     permit: &Permit,
     gate: &Gate,
     stamp: &Stamp,
-    asking: Option<&str>,
-    here: &Origins,
+    asked: Asked<'_>,
     now: UnixTime,
 ) -> Result<()> {
+    let Asked { asking, here, app_cookies } = asked;
     let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
     if !is_switch {
         // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
@@ -55,6 +65,21 @@ pub fn finish(
         response.remove_header(&TRANSFER_ENCODING);
     }
     keep_our_cookies(response, stamp)?;
+    if let Some(app_cookies) = app_cookies {
+        let ours = app_cookies.set_cookies(&response.headers);
+        if !ours.is_empty() {
+            // Before the app's own: what it sets now is not left over.
+            let theirs: Vec<HeaderValue> = response.headers.get_all(SET_COOKIE).iter().cloned().collect();
+            response.remove_header(&SET_COOKIE);
+            for line in ours {
+                response.append_header(SET_COOKIE, line)?;
+            }
+            for line in theirs {
+                response.append_header(SET_COOKIE, line)?;
+            }
+            response.insert_header(CACHE_CONTROL, "private, no-store")?;
+        }
+    }
     if let Some(cookie) = cookie_for(permit, gate, now) {
         response.append_header(SET_COOKIE, cookie)?;
         // Whatever the app says of its page, this answer holds somebody's cookie.
@@ -146,7 +171,7 @@ fn frame(response: &mut ResponseHeader, origins: &Origins) -> Result<()> {
 
 /// The app can neither set nor clear our sessions, not in a 103 either.
 pub fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
-    let is_ours = |value: &HeaderValue| stamp.is_session_cookie(cookies::name_set_by(value.as_bytes()));
+    let is_ours = |value: &HeaderValue| stamp.is_ours(cookies::name_set_by(value.as_bytes()));
     if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
         return Ok(());
     }

@@ -25,15 +25,20 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
         .flat_map(|field| field.as_bytes().split(|b| *b == b';'))
         .map(<[u8]>::trim_ascii)
         .filter(|raw| !raw.is_empty())
-        .map(|raw| match raw.iter().position(|b| *b == b'=') {
-            Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start() },
-            None => Pair { name: b"", value: raw },
-        })
+        .map(pair)
 }
 
-/// All fields in one, without the cookies of some names; what stays is not touched, the white space between included.
-pub fn without(headers: &HeaderMap, unwanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let keeps = |part: &&[u8]| !unwanted(part.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii());
+fn pair(raw: &[u8]) -> Pair<'_> {
+    let raw = raw.trim_ascii();
+    match raw.iter().position(|b| *b == b'=') {
+        Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start() },
+        None => Pair { name: b"", value: raw },
+    }
+}
+
+/// All fields in one, without some cookies; what stays is not touched, the white space between included.
+pub fn without(headers: &HeaderMap, unwanted: impl Fn(&Pair<'_>) -> bool) -> Vec<u8> {
+    let keeps = |part: &&[u8]| !unwanted(&pair(part));
     let fields = headers.get_all(COOKIE).iter().map(|field| {
         let kept: Vec<&[u8]> = field.as_bytes().split(|b| *b == b';').filter(keeps).collect();
         kept.join(&b";"[..]).trim_ascii().to_vec()

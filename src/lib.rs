@@ -13,7 +13,7 @@
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`reloads`] | concurrent memory, the ledger's file and Redis |
-//! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
+//! | 5 | [`gate`], [`leftovers`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
 //! | 7 | [`request_id`], [`socket`], [`connection`], [`underway`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`bind`], [`listener`], [`live`], [`server`], [`signals`], [`systemd`], [`watch`], [`reload`], [`handover`], [`service`], [`demo`], [`cli`] | sockets, processes, clap |
@@ -43,6 +43,7 @@ pub mod identity;
 pub mod json;
 pub mod keyring;
 pub mod ledger;
+pub mod leftovers;
 pub mod limits;
 pub mod listener;
 pub mod live;

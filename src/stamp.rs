@@ -14,11 +14,12 @@ use pingora::http::RequestHeader;
 
 use crate::{
     config::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded},
-    cookies,
+    cookies::{self, Pair},
     credential::SUBPROTOCOL,
     gate::{Caller, Permit},
     head::elements,
     identity::Identity,
+    leftovers::{self, AppCookies},
     query,
     route::{Bearer, Route},
     tenant::Tenants,
@@ -31,7 +32,7 @@ pub struct Stamp {
     /// Folded names that no client may send: identity, `strip`, and `Proxy`, which CGI hands to the app as `HTTP_PROXY`, the
     /// address of its own proxy (httpoxy, CVE-2016-5385).
     forbidden: HashSet<String>,
-    /// Names of all tenants' session cookies.
+    /// Names of our cookies: all tenants' sessions, and notes.
     cookies: HashSet<String>,
     /// Whether some route is for some methods only, so that a method override could evade it.
     methods_matter: bool,
@@ -77,14 +78,15 @@ impl Stamp {
                 .iter()
                 .flat_map(|tenant| tenant.sessions.cookies())
                 .map(|cookie| cookie.name.clone())
+                .chain(leftovers::NAMES.map(str::to_owned))
                 .collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
             headers: headers.clone(),
         }
     }
 
-    /// Whether a cookie is one of our sessions.
-    pub fn is_session_cookie(&self, name: &[u8]) -> bool {
+    /// Whether a cookie is one of ours: of our sessions, or a note of whose the app's cookies are.
+    pub fn is_ours(&self, name: &[u8]) -> bool {
         std::str::from_utf8(name).is_ok_and(|name| self.cookies.contains(name))
     }
 
@@ -96,10 +98,12 @@ impl Stamp {
         permit: &Permit,
         visitor: &Visitor,
         target: &str,
+        app_cookies: Option<&AppCookies>,
         request_id: &str,
     ) -> pingora::Result<()> {
         self.strip(request, visitor.via);
         self.remove_credentials(request, permit.route(), target)?;
+        self.remove_cookies(request, app_cookies)?;
         self.describe_visitor(request, visitor, request_id)?;
         match permit.caller() {
             Caller::Known(proof) => self.identify(request, proof.identity()),
@@ -141,7 +145,6 @@ impl Stamp {
         if route.bearer == Bearer::Removed && request.headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
             request.remove_header(&AUTHORIZATION);
         }
-        self.remove_session_cookies(request)?;
         // Also turns absolute-form into origin-form.
         if request.raw_path() != target.as_bytes() {
             request.set_raw_path(target.as_bytes())?;
@@ -172,13 +175,17 @@ impl Stamp {
     }
 
     /// Other cookies arrive byte for byte, in one header (RFC 9113 section 8.2.3).
-    fn remove_session_cookies(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+    fn remove_cookies(&self, request: &mut RequestHeader, app_cookies: Option<&AppCookies>) -> pingora::Result<()> {
         let fields = request.headers.get_all(COOKIE).iter().count();
-        let is_ours = |headers: &HeaderMap| cookies::pairs(headers).any(|pair| self.is_session_cookie(pair.name));
-        if fields == 0 || (fields == 1 && !is_ours(&request.headers)) {
+        let is_unwanted = |pair: &Pair<'_>| {
+            let name = if pair.name.is_empty() { pair.value } else { pair.name };
+            self.is_ours(name) || app_cookies.is_some_and(|app_cookies| app_cookies.is_unwanted(pair))
+        };
+        let has_unwanted = |headers: &HeaderMap| cookies::pairs(headers).any(|pair| is_unwanted(&pair));
+        if fields == 0 || (fields == 1 && !has_unwanted(&request.headers)) {
             return Ok(());
         }
-        let kept = cookies::without(&request.headers, |name| self.is_session_cookie(name));
+        let kept = cookies::without(&request.headers, is_unwanted);
         request.remove_header(&COOKIE);
         if !kept.is_empty()
             && let Ok(value) = HeaderValue::from_bytes(&kept)

@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
     let decided = String::from_utf8_lossy(request.raw_path()).into_owned();
     let decided = stamp::without_tokens(&decided, permit.route()).unwrap_or(decided);
     stamps(encoding)
-        .request(&mut request, &permit, &visitor, &decided, "id-1")
+        .request(&mut request, &permit, &visitor, &decided, None, "id-1")
         .expect("a verified caller is stampable");
 
     assert_eq!(request.raw_path(), decided.as_bytes());

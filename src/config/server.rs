@@ -47,6 +47,8 @@ pub struct Upstream {
     pub balance: Balance,
     /// The Host to send; `None` preserves the client's.
     pub host: Option<String>,
+    /// The app's own login cookies, which do not outlive the identity they were used with.
+    pub session_cookies: Vec<String>,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
 }
@@ -185,7 +187,7 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
             format!("{} has more than {MOST_SERVERS} servers; put a balancer between", section.name),
         );
     }
-    for key in ["tls", "health", "session_cookies"] {
+    for key in ["tls", "health"] {
         section.not_yet(key);
     }
     let host = section.text("host").map(|host| host.value).filter(|host| *host != "preserve");
@@ -198,9 +200,23 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
         balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
         servers,
         host: host.map(str::to_owned),
+        session_cookies: session_cookies(section),
         connect_timeout: section.waiting("connect_timeout").unwrap_or(Duration::from_secs(2)),
         response_timeout: section.waiting("response_timeout").unwrap_or(Duration::from_secs(60)),
     }
+}
+
+fn session_cookies(section: &Section<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in section.texts("session_cookies").unwrap_or_default() {
+        if is_cookie_name(name.value) {
+            names.push(name.value.to_owned());
+        } else {
+            let what = format!("{:?} is no cookie name; write it as the app sets it: \"sessionid\"", name.value);
+            section.reader.report(name.at, what);
+        }
+    }
+    names
 }
 
 fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
@@ -227,6 +243,11 @@ fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
             None
         }
     }
+}
+
+/// RFC 6265 section 4.1.1.
+pub fn is_cookie_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 pub fn to_usize(number: u64) -> usize {

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     keys::{self, Owners},
     reader::{Placed, Section, instead},
+    server::is_cookie_name,
 };
 use crate::{
     dialect::{ClaimNames, Dialect},
@@ -72,12 +73,10 @@ pub fn session(root: &Section<'_>) -> Session {
     session
 }
 
-/// Cookie names are tokens (RFC 6265 section 4.1.1), and the prefixes demand `Secure` (RFC 6265bis section 4.1.3).
+/// The prefixes demand `Secure` (RFC 6265bis section 4.1.3).
 fn check_cookie(section: &Section<'_>, cookie: Placed<&str>, transport: Transport) {
     let name = cookie.value.replace("{tenant}", "t");
-    let is_token =
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-    if !is_token {
+    if !is_cookie_name(&name) {
         section
             .reader
             .report(cookie.at, "session.cookie is not a cookie name; use letters, digits, - and _, and {tenant}");

@@ -27,20 +27,22 @@ use pingora::{
 };
 
 use crate::{
-    answer, body,
+    answer::{self, Asked},
+    body,
     config::{Config, Upstream},
     connection::Connection,
     denial::Reason,
     exchange::ExchangeNames,
     gate::{Caller, Gate, Permit},
     head::elements,
+    leftovers::{AppCookies, Leftovers},
     log::{self, Entry},
     origin::{Origins, Readers},
     reply::Reply,
     request_id::RequestIds,
     route::Refusals,
     stamp::{self, Stamp},
-    tenant::{Candidates, Tenant},
+    tenant::{Candidates, Tenant, Transport},
     time::{Clock, UnixTime},
     underway::{self, Underway},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -55,6 +57,7 @@ pub struct Door {
     gate: Gate,
     names: ExchangeNames,
     stamp: Stamp,
+    leftovers: Leftovers,
     pools: Vec<Arc<Pool>>,
     trusted_proxies: Vec<IpNet>,
     idle_timeout: Duration,
@@ -82,6 +85,7 @@ pub struct Context {
     /// Path and query as decided on.
     target: String,
     permit: Option<Permit>,
+    app_cookies: Option<AppCookies>,
     unreached: Unreached,
     body_bytes: u64,
     now: UnixTime,
@@ -123,6 +127,10 @@ impl Door {
                 &config.tenants,
                 &config.exchange.token_params,
                 config.routes.iter().map(Arc::as_ref),
+            ),
+            leftovers: Leftovers::new(
+                &config.session_keys,
+                config.tenants.iter().next().map_or(Transport::Secure, |tenant| tenant.sessions.cookie.transport),
             ),
             gate,
             names: config.exchange.clone(),
@@ -177,6 +185,7 @@ impl Door {
             tenant: None,
             target: String::new(),
             permit: None,
+            app_cookies: None,
             unreached: Unreached::default(),
             body_bytes: 0,
             now: self.clock.now(),
@@ -245,7 +254,14 @@ impl Door {
         let (Some(permit), Some(visitor)) = (&context.permit, &context.visitor) else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no identity"));
         };
-        self.stamp.request(request, permit, visitor, &context.target, &context.entry.request_id)?;
+        self.stamp.request(
+            request,
+            permit,
+            visitor,
+            &context.target,
+            context.app_cookies.as_ref(),
+            &context.entry.request_id,
+        )?;
         if let Some(host) = &self.pool(context)?.config.host {
             stamp::host(request, host)?;
         }
@@ -305,8 +321,12 @@ impl Door {
             context.underway =
                 Some(listed.ok_or_else(|| Error::explain(ErrorType::InternalError, "nothing could end it"))?);
         }
-        let (asking, here) = (context.asking.as_deref(), context.origins());
-        answer::finish(response, permit, &self.gate, &self.stamp, asking, here, context.now)?;
+        let asked = Asked {
+            asking: context.asking.as_deref(),
+            here: origins_of(context.here.as_deref()),
+            app_cookies: context.app_cookies.as_mut(),
+        };
+        answer::finish(response, permit, &self.gate, &self.stamp, asked, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 
@@ -352,8 +372,7 @@ impl Door {
 impl Context {
     /// The origins of those it may be for.
     fn origins(&self) -> &Origins {
-        static NONE: LazyLock<Origins> = LazyLock::new(Origins::default);
-        self.here.as_ref().map_or(&*NONE, |here| here.origins())
+        origins_of(self.here.as_deref())
     }
 
     fn log(&mut self, downstream: &Downstream, error: Option<&Error>) {
@@ -378,6 +397,11 @@ async fn tell(reply: Reply, downstream: &mut Downstream, context: &mut Context) 
         body::drain(downstream).await;
     }
     Ok(())
+}
+
+fn origins_of(candidates: Option<&Candidates>) -> &Origins {
+    static NONE: LazyLock<Origins> = LazyLock::new(Origins::default);
+    candidates.map_or(&*NONE, Candidates::origins)
 }
 
 /// The status of the answer, where its head is out.

@@ -12,11 +12,12 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
+    leftovers,
     origin::{Preflight, Source},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
     request_id,
-    route::Refusals,
+    route::{Policy, Refusals},
     stamp,
     tenant::Candidates,
     visitor::{Via, Visitor},
@@ -78,6 +79,10 @@ impl Door {
         {
             return Err(Reason::BodyTooLarge.into());
         }
+        if route.policy != Policy::Public {
+            let names = self.pools.get(permit.upstream().0).map_or(&[][..], |pool| &pool.config.session_cookies);
+            context.app_cookies = self.leftovers.judge(head.headers, names, permit.caller());
+        }
         context.permit = Some(permit);
         Ok(None)
     }
@@ -100,7 +105,13 @@ impl Door {
             Endpoint::Client(text) => request.client(text),
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
-        Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
+        let outcome = outcome.map_err(Refused::exchange)?;
+        let mut reply = self.outcome(&outcome, context);
+        if let Outcome::SignedOut { .. } = outcome {
+            let names = self.pools.iter().flat_map(|pool| &pool.config.session_cookies);
+            reply.headers.extend(leftovers::expired(head.headers, names).map(|line| ("Set-Cookie", line)));
+        }
+        Ok(reply)
     }
 
     fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {

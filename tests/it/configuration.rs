@@ -149,7 +149,11 @@ fn each_mistake_is_named() {
         ("\"127.0.0.1:3000\"", "\"http://x:1\"", "is no server"),
         ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\ntls = true", "upstreams.app.tls is not yet supported"),
         ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nhealth = {}", "health is not yet supported"),
-        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = []", "session_cookies is not yet supported"),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a b\"]",
+            "\"a b\" is no cookie name; write it as the app sets it: \"sessionid\"",
+        ),
         ("path = \"/\"", "path = \"tickets\"", "is no path"),
         ("path = \"/\"", "path = \"/a/../b\"", "is no path"),
         ("path = \"/\"", "path = \"/_auth/x\"", "/_auth is Vestibule's own"),
