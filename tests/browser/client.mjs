@@ -227,7 +227,7 @@ export const scenarios = {
       referrer: document.referrer,
       entries: navigation.entries().map((entry) => entry.url),
     }));
-    assert.deepEqual([seen.opener, seen.referrer], [null, `${customer.origin}/`]);
+    assert.deepEqual([seen.opener, seen.referrer], [null, ""]);
     assert.equal(await page.evaluate(() => opened), true);
     const { jwt } = await page.evaluate(() => ({ jwt: document.scripts[1].textContent.match(/jwt: "([^"]+)"/)[1] }));
     assert.ok(!holds(jwt, page.url(), ...urls, ...seen.entries), "the token is in a URL");
@@ -258,7 +258,7 @@ export const scenarios = {
   },
 
   async a_blocked_tab_is_told(stage) {
-    const body = "<script>setTimeout(() => { blocked = portal.openPortal('/tickets'); }, 0);</script>";
+    const body = "<script>onload = () => { blocked = portal.openPortal('/tickets'); };</script>";
     const { page, context, customer, portal } = await scene(stage, { body, browser: { blocksPopups: true } });
     await until(() => page.evaluate("typeof blocked === 'object'"), "the page has tried");
     assert.equal(await page.evaluate("blocked"), false);
@@ -328,13 +328,13 @@ export const scenarios = {
     const { page, customer, portal } = await scene(stage);
     await page.evaluate(async () => {
       const socket = await portal.websocket("/chat", "chat");
-      window.closed = new Promise((resolve) => (socket.onclose = ({ code }) => resolve(code)));
+      window.ended = new Promise((resolve) => (socket.onclose = ({ code }) => resolve(code)));
       await new Promise((resolve) => (socket.onopen = resolve));
     });
     const order = customer.token({ revoke: "user" });
     const revoked = await fetch(`${portal.origin}/_auth/revoke`, { method: "POST", headers: { Authorization: `Bearer ${order}` } });
     assert.equal(revoked.status, 204);
-    assert.equal(await page.evaluate(() => closed), 4401);
+    assert.equal(await page.evaluate(() => ended), 4401);
     assert.equal(customer.tokens.length, 0);
     await sleep(1100);
     const protocol = await page.evaluate(async () => {
@@ -404,8 +404,8 @@ export const scenarios = {
       parent.postMessage({ vestibule: "token" }, "*", [channel.port2]);
     </script>`;
     const answers = (customer) => ({ ...pagesInside(customer), "/public/asking": asking });
-    const { page, context, customer, portal } = await scene(stage, { body: "<iframe id='frame'></iframe>", answers });
     const other = await stage.site({ "/asking": asking });
+    const { page, context, customer, portal } = await scene(stage, { answers, origins: [other.origin] });
     // Neither another site's frame nor one of the portal's that was not embedded gets an answer.
     await page.evaluate((urls) => {
       for (const src of urls) document.body.append(Object.assign(document.createElement("iframe"), { src }));

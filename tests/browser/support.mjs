@@ -178,7 +178,7 @@ class App extends Site {
 class Portal {
   log = "";
 
-  async start({ app, customer, tenant = "", routes = "", config }) {
+  async start({ app, customer, origins = [], tenant = "", routes = "", config }) {
     const binary = process.env.VESTIBULE_BIN;
     if (!binary) throw new Error("VESTIBULE_BIN is to be the path of the binary");
     this.folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
@@ -197,7 +197,7 @@ memory = true
 dialect = "gateway"
 keys = [{ id = "1", file = "acme.key" }]
 leeway = "0s"
-origins = ["${customer.origin}"]
+origins = ${JSON.stringify([customer.origin, ...origins])}
 login_url = "${customer.origin}/login"
 ${tenant}
 [upstreams.app]
