@@ -4,16 +4,14 @@
 
 mod support;
 
-use std::{hint::black_box, net::Ipv4Addr};
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::header::{AUTHORIZATION, COOKIE};
 use vestibule::{
     gate::{Caller, Permit},
-    session::Session,
+    session::{Place, Session},
 };
-
-const CLIENT: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn user(permit: &Permit) -> &str {
     match permit.caller() {
@@ -23,12 +21,13 @@ fn user(permit: &Permit) -> &str {
 }
 
 fn decide(criterion: &mut Criterion) {
+    let visitor = support::visitor();
     for (tenants, routes) in [(1, 10), (1_000, 10_000)] {
         let gate = support::gate(tenants, routes);
         let bearer = support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(1)));
         criterion.bench_function(&format!("decide/bearer warm, {routes} routes"), |bencher| {
             bencher.iter(|| {
-                let permit = gate.decide(&support::head(black_box(&bearer)), CLIENT, support::NOW);
+                let permit = gate.decide(&support::head(black_box(&bearer)), &visitor, support::NOW);
                 assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
             });
         });
@@ -42,25 +41,30 @@ fn decide(criterion: &mut Criterion) {
                 (support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(number))), format!("u-{number}"))
             },
             |(headers, wanted)| {
-                let permit = gate.decide(&support::head(&headers), CLIENT, support::NOW);
+                let permit = gate.decide(&support::head(&headers), &visitor, support::NOW);
                 assert_eq!(permit.as_ref().map(user).ok(), Some(wanted.as_str()));
             },
             BatchSize::SmallInput,
         );
     });
     let bearer = support::headers(AUTHORIZATION, &format!("Bearer {}", support::token(1)));
-    let permit = gate.decide(&support::head(&bearer), CLIENT, support::NOW);
+    let permit = gate.decide(&support::head(&bearer), &visitor, support::NOW);
     let Ok(Caller::Known(proof)) = permit.as_ref().map(Permit::caller) else { panic!("a good token") };
     let sealed = || {
-        let session =
-            Session::start(proof.identity().clone(), support::NOW, proof.tenant.sessions.lifetime, support::NOW);
+        let session = Session::start(
+            proof.identity().clone(),
+            Place::Own,
+            support::NOW,
+            proof.tenant.sessions.lifetime,
+            support::NOW,
+        );
         let value = gate.sessions.seal(&session).expect("sealed");
         support::headers(COOKIE, &format!("theme=dark; __Host-vestibule={value}; lang=en"))
     };
     let cookie = sealed();
     criterion.bench_function("decide/session warm", |bencher| {
         bencher.iter(|| {
-            let permit = gate.decide(&support::head(black_box(&cookie)), CLIENT, support::NOW);
+            let permit = gate.decide(&support::head(black_box(&cookie)), &visitor, support::NOW);
             assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
         });
     });
@@ -68,7 +72,7 @@ fn decide(criterion: &mut Criterion) {
         bencher.iter_batched(
             sealed,
             |headers| {
-                let permit = gate.decide(&support::head(&headers), CLIENT, support::NOW);
+                let permit = gate.decide(&support::head(&headers), &visitor, support::NOW);
                 assert_eq!(permit.as_ref().map(user).ok(), Some("u-1"));
             },
             BatchSize::SmallInput,

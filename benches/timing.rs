@@ -10,12 +10,7 @@
 
 mod support;
 
-use std::{
-    hint::black_box,
-    net::{IpAddr, Ipv4Addr},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{hint::black_box, process::ExitCode, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
@@ -59,7 +54,7 @@ fn token(class: usize, number: usize) -> String {
 
 fn main() -> ExitCode {
     let gate = support::gate(1, 10);
-    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let visitor = support::visitor();
     let mut samples: [Vec<f64>; 4] = Default::default();
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for number in 0..WARM_UP + TOKENS {
@@ -71,7 +66,7 @@ fn main() -> ExitCode {
         let headers = support::headers(AUTHORIZATION, &format!("Bearer {}", token(class, number)));
         let head = support::head(&headers);
         let start = Instant::now();
-        let decided = black_box(gate.decide(black_box(&head), client, support::NOW));
+        let decided = black_box(gate.decide(black_box(&head), &visitor, support::NOW));
         let took = start.elapsed();
         assert!(decided.is_err_and(|refusal| refusal.reason.is_forgery()), "{}", CLASSES[class]);
         if number >= WARM_UP {

@@ -6,7 +6,10 @@
 use cookie::{Cookie, CookieBuilder, SameSite};
 use http::{HeaderMap, header::COOKIE};
 
-use crate::tenant::{CookieRules, Transport};
+use crate::{
+    session::Place,
+    tenant::{CookieRules, Transport},
+};
 
 /// A cookie as sent.
 pub struct Pair<'a> {
@@ -53,11 +56,12 @@ pub fn clear(rules: &CookieRules) -> String {
 }
 
 fn build(rules: &CookieRules, value: String) -> CookieBuilder<'_> {
-    Cookie::build((rules.name.as_str(), value))
-        .http_only(true)
-        .secure(rules.transport == Transport::Secure)
-        .same_site(SameSite::Lax)
-        .path("/")
+    let cookie = Cookie::build((rules.name.as_str(), value)).http_only(true).path("/");
+    match rules.place {
+        Place::Own => cookie.secure(rules.transport == Transport::Secure).same_site(SameSite::Lax),
+        // Sent in frames of other sites, to each its own (CHIPS); browsers take neither attribute without Secure.
+        Place::Embedded => cookie.secure(true).same_site(SameSite::None).partitioned(true),
+    }
 }
 
 /// The name under which a cookie that the app sets would come back: one without a name comes back as its value alone,

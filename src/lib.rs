@@ -11,7 +11,7 @@
 //! | 0 | [`time`], [`secret`], [`json`] | std, randomness |
 //! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
-//! | 3 | [`tenant`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
+//! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`reloads`] | concurrent memory, the ledger's file and Redis |
 //! | 5 | [`gate`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`config`] | files, environment |
@@ -47,6 +47,7 @@ pub mod listener;
 pub mod live;
 pub mod log;
 pub mod metrics;
+pub mod origin;
 pub mod pages;
 pub mod proxy;
 pub mod query;

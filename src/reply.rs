@@ -13,6 +13,7 @@ use crate::{
     denial::{Denial, Refusal},
     exchange::{Answer, Outcome, Who},
     head::elements,
+    origin::{self, Origins, Preflight, Readers},
     pages::{self, FormNames},
     visitor::Visitor,
 };
@@ -129,6 +130,30 @@ impl Reply {
             }
             Outcome::Revoked { .. } | Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }
+    }
+
+    /// The answer to a browser that asks what it may send: anything, by the method it asks for.
+    pub fn preflight(preflight: &Preflight<'_>) -> Self {
+        let names: Vec<&str> = preflight.headers.iter().map(http::HeaderName::as_str).collect();
+        let reply = Self::new(StatusCode::NO_CONTENT)
+            .with("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+            .with("Access-Control-Allow-Methods", preflight.method.as_str())
+            .with("Access-Control-Max-Age", "600");
+        if names.is_empty() { reply } else { reply.with("Access-Control-Allow-Headers", names.join(", ")) }
+    }
+
+    /// Says which pages may read the answer, and show it in a frame.
+    pub fn for_pages(mut self, readers: Readers<'_>, frames: &Origins) -> Self {
+        if readers != Readers::AsTheAppSays {
+            self = self.with("Vary", "Origin");
+        }
+        self.headers.extend(readers.headers());
+        if let Some(directive) = frames.frame_ancestors() {
+            for (_, policy) in self.headers.iter_mut().filter(|(name, _)| *name == "Content-Security-Policy") {
+                *policy = format!("{}; {directive}", origin::without_frame_ancestors(policy));
+            }
+        }
+        self
     }
 
     /// Writes the answer, without its body to `HEAD`. The connection stays usable.

@@ -28,10 +28,29 @@ pub const TAG: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub [u8; 16]);
 
+/// Which cookie a session lives in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// That of the portal's own pages.
+    #[default]
+    Own,
+    /// That of a frame in another site's page, kept apart for each of those sites.
+    #[serde(rename = "e")]
+    Embedded,
+}
+
+impl Place {
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+}
+
 /// A session as sealed into its cookie.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     pub id: SessionId,
+    /// Part of what is sealed: one cookie's value is no session under the other's name.
+    pub place: Place,
     pub identity: Identity,
     pub started_at: UnixTime,
     pub expires_at: UnixTime,
@@ -62,9 +81,10 @@ pub enum SessionError {
 impl Session {
     /// A fresh session for an identity verified by what was issued then: by a clock that may be ahead of ours, and what ends all
     /// that was issued up to a time must tell the two apart in the same way.
-    pub fn start(identity: Identity, issued_at: UnixTime, lifetime: Lifetime, now: UnixTime) -> Self {
+    pub fn start(identity: Identity, place: Place, issued_at: UnixTime, lifetime: Lifetime, now: UnixTime) -> Self {
         Self {
             id: SessionId(random()),
+            place,
             identity,
             started_at: now.max(issued_at),
             expires_at: now.plus(lifetime.absolute),
@@ -112,6 +132,8 @@ struct Sealed<'a> {
     s: i64,
     x: i64,
     l: i64,
+    #[serde(default, skip_serializing_if = "Place::is_own")]
+    c: Place,
 }
 
 struct SealKey {
@@ -158,6 +180,7 @@ impl SessionKeys {
             s: session.started_at.0,
             x: session.expires_at.0,
             l: session.seen_at.0,
+            c: session.place,
         };
         let mut text = Zeroizing::new(serde_json::to_vec(&sealed).ok()?);
         let nonce: [u8; NONCE_LEN] = random();
@@ -187,6 +210,7 @@ impl SessionKeys {
         let sealed: Sealed<'_> = serde_json::from_slice(text).map_err(|_| SessionError::Sealed)?;
         Ok(Verified::assertion(Session {
             id: SessionId(sealed.i),
+            place: sealed.c,
             identity: Identity {
                 user: sealed.u.into_owned(),
                 tenant: key.tenant.clone(),
@@ -250,7 +274,7 @@ mod tests {
             plan: None,
             picture: None,
         };
-        Session::start(identity, NOW, LIFETIME, NOW)
+        Session::start(identity, Place::Own, NOW, LIFETIME, NOW)
     }
 
     #[test]

@@ -73,7 +73,11 @@ impl Stamp {
                 .map(|name| folded(name))
                 .chain([folded(b"Proxy")])
                 .collect(),
-            cookies: tenants.iter().map(|tenant| tenant.sessions.cookie.name.clone()).collect(),
+            cookies: tenants
+                .iter()
+                .flat_map(|tenant| tenant.sessions.cookies())
+                .map(|cookie| cookie.name.clone())
+                .collect(),
             token_params: token_params.iter().chain(of_routes).cloned().collect(),
             headers: headers.clone(),
         }

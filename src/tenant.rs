@@ -10,7 +10,8 @@ use url::Url;
 
 use crate::{
     identity::TenantId,
-    session::Lifetime,
+    origin::Origins,
+    session::{Lifetime, Place},
     time::UnixTime,
     token::{Jwt, TokenRules},
 };
@@ -22,8 +23,7 @@ pub struct Tenant {
     pub tokens: TokenRules,
     pub sessions: SessionRules,
     pub exchange: ExchangeRules,
-    /// Where its widget lives: origins in their ASCII form, `https://app.acme.example`.
-    pub origins: HashSet<String>,
+    pub origins: Origins,
     pub login_url: Option<Url>,
     pub logout_url: Option<Url>,
 }
@@ -44,6 +44,23 @@ impl Tenant {
 pub struct SessionRules {
     pub lifetime: Lifetime,
     pub cookie: CookieRules,
+    /// For frames in pages of other sites; there is none where no other site is the tenant's.
+    pub embedded: Option<CookieRules>,
+}
+
+impl SessionRules {
+    /// The cookie of a place, where there is one.
+    pub fn cookie_in(&self, place: Place) -> Option<&CookieRules> {
+        match place {
+            Place::Own => Some(&self.cookie),
+            Place::Embedded => self.embedded.as_ref(),
+        }
+    }
+
+    /// Both of them.
+    pub fn cookies(&self) -> impl Iterator<Item = &CookieRules> {
+        std::iter::once(&self.cookie).chain(&self.embedded)
+    }
 }
 
 /// How its session cookie is named and set.
@@ -51,6 +68,14 @@ pub struct SessionRules {
 pub struct CookieRules {
     pub name: String,
     pub transport: Transport,
+    pub place: Place,
+}
+
+impl CookieRules {
+    /// The same for frames in pages of other sites, under a name of its own.
+    pub fn embedded(&self) -> Self {
+        Self { name: format!("{}-embedded", self.name), place: Place::Embedded, ..self.clone() }
+    }
 }
 
 /// Whether the cookie travels over TLS alone.
@@ -103,6 +128,7 @@ pub struct Candidates {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     claims: HashSet<String>,
     cookies: HashMap<String, CookieRules>,
+    origins: Origins,
 }
 
 impl Candidates {
@@ -113,8 +139,10 @@ impl Candidates {
             claims: tenants.values().filter_map(|tenant| tenant.tokens.claims.tenant.clone()).collect(),
             cookies: tenants
                 .values()
-                .map(|tenant| (tenant.sessions.cookie.name.clone(), tenant.sessions.cookie.clone()))
+                .flat_map(|tenant| tenant.sessions.cookies())
+                .map(|cookie| (cookie.name.clone(), cookie.clone()))
                 .collect(),
+            origins: Origins::new(tenants.values().flat_map(|tenant| tenant.origins.iter().cloned())),
             tenants,
         }
     }
@@ -151,9 +179,9 @@ impl Candidates {
         self.cookies.get(name)
     }
 
-    /// Whether an origin is one of theirs.
-    pub fn has_origin(&self, origin: &str) -> bool {
-        self.tenants.values().any(|tenant| tenant.origins.contains(origin))
+    /// The origins of all of them.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
     }
 }
 

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, clippy::panic, reason = "each bench uses its part, and fails by panicking")]
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use vestibule::{config::Config, gate::Gate, head::Head, ledger::Ledger, server, time::UnixTime};
+use vestibule::{config::Config, gate::Gate, head::Head, ledger::Ledger, server, time::UnixTime, visitor::Visitor};
 
 /// 2026-11-20T00:00:00Z.
 pub const NOW: UnixTime = UnixTime(1_795_132_800);
@@ -72,4 +76,10 @@ pub fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
 /// The head of a request for a deep path.
 pub fn head(headers: &HeaderMap) -> Head<'_> {
     Head::parse(&Method::GET, b"/part-7/of/the/app/tickets/4711?page=2", None, headers).expect("a plain head")
+}
+
+/// Who sends it.
+pub fn visitor() -> Visitor {
+    let headers = headers(header::ACCEPT, "*/*");
+    Visitor::read(&head(&headers), Ipv4Addr::LOCALHOST.into(), "http", &[])
 }

@@ -121,7 +121,8 @@ fn permit(path: &str, token: Option<&str>) -> Option<Permit> {
     }
     let host = Host::parse("portal.test")?;
     let head = Head { method: &Method::GET, host, path, query: None, headers: &headers };
-    gate().decide(&head, CLIENT, NOW).ok()
+    let visitor = Visitor::read(&head, CLIENT, "https", &[]);
+    gate().decide(&head, &visitor, NOW).ok()
 }
 
 type Field = (Vec<u8>, Vec<u8>);

@@ -16,6 +16,7 @@ use crate::{
     tenant::Candidates,
     time::UnixTime,
     token::{Check, Parts, TokenError},
+    visitor::Visitor,
 };
 
 /// Prints each step in order; exits 0 when the request would pass. Never prints the token.
@@ -67,7 +68,8 @@ enum Step {
 }
 
 fn decide(gate: &Gate, head: &Head<'_>, token: &str, now: UnixTime) -> Decided {
-    let decision = gate.decide(head, Ipv4Addr::LOCALHOST.into(), now);
+    let visitor = Visitor::read(head, Ipv4Addr::LOCALHOST.into(), "http", &[]);
+    let decision = gate.decide(head, &visitor, now);
     let mut steps = vec![(Step::Head, "the head is read in one way only".to_owned())];
     let route = match gate.find(head) {
         Ok(route) => route,

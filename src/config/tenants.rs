@@ -12,8 +12,9 @@ use crate::{
     dialect::{ClaimNames, Dialect},
     head::Host,
     identity::TenantId,
+    origin::Origins,
     secret::Secret,
-    session::Lifetime,
+    session::{Lifetime, Place},
     tenant::{CookieRules, ExchangeRules, Handoff, OnSwitch, SessionRules, Tenant, Tenants, Transport, Uses},
     token::{Ceiling, TokenRules},
 };
@@ -126,6 +127,12 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
         }
         Dialect::Custom
     });
+    let cookie = CookieRules {
+        name: dialect.cookie().unwrap_or(&session.cookie).replace("{tenant}", id.as_str()),
+        transport: session.transport,
+        place: Place::Own,
+    };
+    let origins = origins(section);
     let tenant = Tenant {
         tokens: token_rules(section, &id, dialect, &mut session.owners),
         sessions: SessionRules {
@@ -136,10 +143,8 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
                     .unwrap_or(session.lifetime.absolute),
                 idle: session.lifetime.idle,
             },
-            cookie: CookieRules {
-                name: dialect.cookie().unwrap_or(&session.cookie).replace("{tenant}", id.as_str()),
-                transport: session.transport,
-            },
+            embedded: (!origins.is_empty()).then(|| cookie.embedded()),
+            cookie,
         },
         exchange: ExchangeRules {
             uses: if section.flag("single_use") == Some(false) { Uses::Many } else { Uses::Once },
@@ -154,7 +159,7 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
                 .unwrap_or(OnSwitch::Confirm),
             vendor_path: dialect.exchange_path(),
         },
-        origins: origins(section),
+        origins,
         login_url: url(section, "login_url"),
         logout_url: url(section, "logout_url"),
         id,
@@ -240,13 +245,13 @@ fn hosts(section: &Section<'_>) -> Vec<String> {
     hosts
 }
 
-fn origins(section: &Section<'_>) -> HashSet<String> {
-    let mut origins = HashSet::new();
+fn origins(section: &Section<'_>) -> Origins {
+    let mut origins = Vec::new();
     for given in section.texts("origins").unwrap_or_default() {
         let origin = Url::parse(given.value).ok().map(|url| url.origin().ascii_serialization());
         match origin {
             Some(origin) if origin == given.value.to_ascii_lowercase() => {
-                origins.insert(origin);
+                origins.push(origin);
             }
             Some(origin) if origin != "null" => section.reader.report(
                 given.at,
@@ -257,7 +262,7 @@ fn origins(section: &Section<'_>) -> HashSet<String> {
                 .report(given.at, format!("{:?} is no origin; write https://app.acme.example", given.value)),
         }
     }
-    origins
+    Origins::new(origins)
 }
 
 fn url(section: &Section<'_>, key: &'static str) -> Option<Url> {

@@ -28,7 +28,7 @@ impl Request<'_> {
             Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
             _ => return Err(Reason::EndpointMethod("GET, POST").into()),
         }
-        self.check_origin(|origin| candidates.has_origin(origin))?;
+        self.check_origin(candidates.origins())?;
         let return_to = self.one_return(&fields)?;
         let mut tenant = candidates.sole();
         let mut ended = None;

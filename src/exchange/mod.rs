@@ -14,10 +14,7 @@ mod ending;
 
 use std::sync::Arc;
 
-use http::{
-    Method,
-    header::{ORIGIN, REFERER},
-};
+use http::{Method, header::REFERER};
 
 use crate::{
     cache::{Proof, ProofKind},
@@ -28,10 +25,11 @@ use crate::{
     head::Head,
     identity::{Identity, TenantId},
     ledger::{Extent, Handle, Revocation, Spend, Token, TokenId},
+    origin::{Origins, Source},
     query,
     route::Route,
-    session::{Session, SessionError},
-    tenant::{Candidates, Handoff, OnSwitch, Tenant, Uses},
+    session::{Place, Session, SessionError},
+    tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
     token::{Parts, Whom},
     visitor::Visitor,
@@ -99,6 +97,20 @@ pub enum Outcome {
     Nothing,
 }
 
+impl Outcome {
+    /// The tenant it concerns, as far as there is one.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::SignedIn { who, .. } | Self::Known(who) | Self::SignedOut { who: Some(who), .. } => {
+                Some(&who.identity.tenant)
+            }
+            Self::Ask(question) => Some(&question.tenant.id),
+            Self::Revoked { tenant, .. } => Some(tenant),
+            Self::SignedOut { who: None, .. } | Self::Nothing => None,
+        }
+    }
+}
+
 /// Who is signed in and until when.
 pub struct Who {
     pub identity: Identity,
@@ -118,8 +130,11 @@ pub enum Answer {
 
 /// The page that asks before an exchange.
 pub struct Question {
+    pub tenant: Arc<Tenant>,
     pub token: String,
     pub return_to: String,
+    /// Where the session would live: of the answer to a form in a frame the browser does not tell.
+    pub place: Place,
     /// Who would be signed in.
     pub user: Identity,
     /// Who is signed in now, when that is another.
@@ -181,7 +196,7 @@ impl Request<'_> {
         let credential = Credential::Token(presented.token.as_str().into());
         let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
-        self.check_origin(|origin| tenant.origins.contains(origin)).map_err(|refusal| refusal.of(tenant))?;
+        self.check_origin(&tenant.origins).map_err(|refusal| refusal.of(tenant))?;
         let cookies = credential::sessions(self.head, candidates)?;
         let (same, others) = self.live_sessions(&cookies, candidates, identity);
         if !others.is_empty() && tenant.exchange.on_switch == OnSwitch::Reject {
@@ -189,8 +204,10 @@ impl Request<'_> {
         }
         if presented.style.is_for_people() && !presented.agreed && self.must_ask(tenant, &presented, &others) {
             return Ok(Outcome::Ask(Question {
+                tenant: tenant.clone(),
                 token: presented.token,
                 return_to: presented.return_to,
+                place: self.place(&cookies, candidates),
                 user: identity.clone(),
                 instead_of: others.first().map(|other| other.identity.clone()),
             }));
@@ -199,10 +216,12 @@ impl Request<'_> {
             Style::Data => Answer::Data,
             Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
         };
-        let session = Session::start(identity.clone(), proof.issued_at(), tenant.sessions.lifetime, self.now);
+        let cookie = tenant.sessions.cookie_in(self.place(&cookies, candidates)).unwrap_or(&tenant.sessions.cookie);
+        let (lifetime, issued_at) = (tenant.sessions.lifetime, proof.issued_at());
+        let session = Session::start(identity.clone(), cookie.place, issued_at, lifetime, self.now);
         // Sealed before the token is spent: an identity too large for a cookie must not cost it.
         let set_cookie =
-            self.sealed(&session, tenant).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
+            self.sealed(&session, cookie).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
         if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
             return match same {
                 Some(same) if others.is_empty() => {
@@ -219,7 +238,7 @@ impl Request<'_> {
         if let Some(old) = same.as_ref().and_then(|same| has_lost_a_role(same, &session.identity)) {
             self.gate.ledger.revoke(Revocation::of_session(old, Extent::Replaced), self.now).await?;
         }
-        let replaced = cookies.iter().filter(|sealed| sealed.cookie != tenant.sessions.cookie.name);
+        let replaced = cookies.iter().filter(|sealed| sealed.cookie != cookie.name);
         let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
         Ok(Outcome::SignedIn {
             who: started(&session),
@@ -254,9 +273,27 @@ impl Request<'_> {
         (same, others)
     }
 
-    fn sealed(&self, session: &Session, tenant: &Tenant) -> Option<String> {
+    fn sealed(&self, session: &Session, cookie: &CookieRules) -> Option<String> {
         let value = self.gate.sessions.seal(session)?;
-        cookies::set(&tenant.sessions.cookie, value, session.expires_at.since(self.now))
+        cookies::set(cookie, value, session.expires_at.since(self.now))
+    }
+
+    /// Whether the page that is signed in is in a frame of another site: the browser says so of the frame's first request; of
+    /// later ones it does not, but the cookie that came then was such a frame's. Scripts say `embed=true`.
+    fn place(&self, cookies: &[Sealed<'_>], candidates: &Candidates) -> Place {
+        let says = |name, value| self.head.single(name) == Some(value);
+        let is_frame = says("sec-fetch-dest", "iframe") && says("sec-fetch-site", "cross-site");
+        let has_come = |place| {
+            let of_place =
+                |sealed: &Sealed<'_>| candidates.cookie(sealed.cookie).map(|rules| rules.place) == Some(place);
+            cookies.iter().any(of_place)
+        };
+        let is_asked = || self.query_fields().iter().any(|(name, value)| name == "embed" && value == "true");
+        if is_frame || is_asked() || (has_come(Place::Embedded) && !has_come(Place::Own)) {
+            Place::Embedded
+        } else {
+            Place::Own
+        }
     }
 
     async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
@@ -300,13 +337,11 @@ impl Request<'_> {
     }
 
     /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
-    fn check_origin(&self, is_tenants: impl Fn(&str) -> bool) -> Result<(), Refusal> {
-        if !self.head.headers.contains_key(ORIGIN) {
-            return Ok(());
-        }
-        match self.head.single(ORIGIN) {
-            Some(origin) if self.visitor.is_own_origin(origin) || is_tenants(origin) => Ok(()),
-            _ => Err(Reason::Origin.into()),
+    fn check_origin(&self, origins: &Origins) -> Result<(), Refusal> {
+        match Source::of(self.head, self.visitor) {
+            Source::Unsaid | Source::Own => Ok(()),
+            Source::Other(origin) if origins.contains(origin) => Ok(()),
+            Source::Other(_) => Err(Reason::Origin.into()),
         }
     }
 }

@@ -9,23 +9,26 @@
 //! 5. **Credential**: at most one of a kind, the first kind present.
 //! 6. **Token** or **session**: verified for that tenant alone, at `now`.
 //! 7. **Revocation**: no sign-out has ended the session.
-//! 8. **Roles**: one of the route's.
+//! 8. **Origin**: what a session writes comes from our own pages or the tenant's.
+//! 9. **Roles**: one of the route's.
 
 mod verify;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    cache::{Proof, VerifiedCache},
+    cache::{Proof, ProofKind, VerifiedCache},
     credential::Credential,
     denial::{Reason, Refusal},
     head::Head,
     ledger::Ledger,
     limits::FailureLimit,
+    origin,
     route::{Policy, Refusals, Route, RouteTable, UpstreamId},
     session::SessionKeys,
     tenant::{Candidates, CookieRules, Tenants},
     time::UnixTime,
+    visitor::Visitor,
 };
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.
@@ -78,8 +81,8 @@ impl Permit {
 impl Gate {
     /// Decides whether a request may pass: a route matches, it carries at most one credential of a kind, that credential
     /// verifies for the route's tenant at `now`, no sign-out has ended it, and it has a role the route asks for.
-    pub fn decide(&self, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Permit, Refusal> {
-        self.admit(self.find(head)?, head, client, now)
+    pub fn decide(&self, head: &Head<'_>, visitor: &Visitor, now: UnixTime) -> Result<Permit, Refusal> {
+        self.admit(self.find(head)?, head, visitor, now)
     }
 
     /// Step 3, first half: the route, which may have a handoff to do before anyone is admitted.
@@ -87,13 +90,19 @@ impl Gate {
         Ok(self.routes.find(&head.host.name, head.method, head.path)?)
     }
 
-    /// Steps 3 to 8 on a route.
-    pub fn admit(&self, route: &Arc<Route>, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Permit, Refusal> {
+    /// Steps 3 to 9 on a route.
+    pub fn admit(
+        &self,
+        route: &Arc<Route>,
+        head: &Head<'_>,
+        visitor: &Visitor,
+        now: UnixTime,
+    ) -> Result<Permit, Refusal> {
         let Some(upstream) = route.upstream else {
             return Err(Reason::RouteDenies.into());
         };
         let permit = |caller, reported| Permit { route: route.clone(), upstream, caller, reported };
-        match self.caller(route, head, client, now) {
+        match self.caller(route, head, visitor, now) {
             Ok(caller) => Ok(permit(caller, None)),
             Err(refusal) if route.refusals == Refusals::Reported && route.policy != Policy::Deny => {
                 Ok(permit(Caller::Nobody { dead_cookie: None }, Some(refusal)))
@@ -102,7 +111,7 @@ impl Gate {
         }
     }
 
-    fn caller(&self, route: &Route, head: &Head<'_>, client: IpAddr, now: UnixTime) -> Result<Caller, Refusal> {
+    fn caller(&self, route: &Route, head: &Head<'_>, visitor: &Visitor, now: UnixTime) -> Result<Caller, Refusal> {
         let nobody = |dead_cookie| Ok(Caller::Nobody { dead_cookie });
         let roles = match &route.policy {
             Policy::Deny => return Err(Reason::RouteDenies.into()),
@@ -120,7 +129,7 @@ impl Gate {
         let proof = match (presented, roles) {
             (None, None) => return nobody(None),
             (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
-            (Some(credential), roles) => match self.verify(&credential, candidates, client, now) {
+            (Some(credential), roles) => match self.verify(&credential, candidates, visitor.client, now) {
                 Ok(proof) => proof,
                 // An optional route takes a session that ended for none.
                 Err(Refusal { reason: Reason::Session(_) | Reason::Revoked, dead_cookie, .. }) if roles.is_none() => {
@@ -129,6 +138,10 @@ impl Gate {
                 Err(refusal) => return Err(of_sole(refusal)),
             },
         };
+        // A browser adds the cookie to whatever page asks; a token is added by whoever has it.
+        if matches!(proof.kind, ProofKind::Session(_)) && !origin::may_act(head, visitor, &proof.tenant.origins) {
+            return Err(Refusal::from(Reason::Origin).of(&proof.tenant));
+        }
         let has_role = |roles: &Vec<String>| proof.identity().roles.iter().any(|role| roles.contains(role));
         if roles.is_some_and(|roles| !roles.is_empty() && !has_role(roles)) {
             return Err(Refusal::from(Reason::Role).of(&proof.tenant));
@@ -137,7 +150,7 @@ impl Gate {
     }
 
     /// Step 4: the tenants a request may be for.
-    pub fn candidates<'a>(&'a self, route: Option<&'a Route>, head: &Head<'_>) -> Result<&'a Candidates, Refusal> {
+    pub fn candidates<'a>(&'a self, route: Option<&'a Route>, head: &Head<'_>) -> Result<&'a Arc<Candidates>, Refusal> {
         let own = route.and_then(|route| route.tenant.as_ref());
         match own.or_else(|| self.tenants.at_host(&head.host.name)) {
             Some(candidates) => Ok(candidates),

@@ -135,7 +135,7 @@ impl Gate {
             return Err(dead(SessionError::Sealed.into(), candidates.sole()));
         };
         let rules = &proof.tenant.sessions;
-        if rules.cookie.name != sealed.cookie {
+        if rules.cookie_in(session.place).is_none_or(|cookie| cookie.name != sealed.cookie) {
             return Err(dead(SessionError::Tenant.into(), candidates.sole()));
         }
         session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;

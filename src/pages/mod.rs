@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, context};
 
-use crate::{denial::Denial, exchange::Question, identity::Identity};
+use crate::{denial::Denial, exchange::Question, identity::Identity, session::Place};
 
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
@@ -37,6 +37,7 @@ pub fn question(question: &Question, names: &FormNames<'_>, request_id: &str) ->
     };
     let form = context! {
         token_name => names.token, token => &question.token, return_name => names.return_to, return_to => &question.return_to, button,
+        embedded => question.place == Place::Embedded,
         stay => question.instead_of.as_ref().map(called),
     };
     render(context! { title, text, form, request_id })

@@ -9,7 +9,7 @@ mod current;
 mod request;
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, LazyLock, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
@@ -35,10 +35,12 @@ use crate::{
     gate::{Caller, Gate, Permit},
     head::elements,
     log::{self, Entry},
+    origin::{Origins, Readers},
     reply::Reply,
     request_id::RequestIds,
     route::Refusals,
     stamp::{self, Stamp},
+    tenant::{Candidates, Tenant},
     time::{Clock, UnixTime},
     underway::{self, Underway},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -72,6 +74,11 @@ pub struct InFlightLimit {
 pub struct Context {
     entry: Entry,
     visitor: Option<Visitor>,
+    /// The origin of the page that asks, where it is another than ours.
+    asking: Option<String>,
+    /// The tenants it may be for, and the one it turned out to concern.
+    here: Option<Arc<Candidates>>,
+    tenant: Option<Arc<Tenant>>,
     /// Path and query as decided on.
     target: String,
     permit: Option<Permit>,
@@ -165,6 +172,9 @@ impl Door {
         Context {
             entry: Entry::new(self.request_ids.next()),
             visitor: None,
+            asking: None,
+            here: None,
+            tenant: None,
             target: String::new(),
             permit: None,
             unreached: Unreached::default(),
@@ -295,7 +305,8 @@ impl Door {
             context.underway =
                 Some(listed.ok_or_else(|| Error::explain(ErrorType::InternalError, "nothing could end it"))?);
         }
-        answer::finish(response, permit, &self.gate, &self.stamp, context.now)?;
+        let (asking, here) = (context.asking.as_deref(), context.origins());
+        answer::finish(response, permit, &self.gate, &self.stamp, asking, here, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 
@@ -339,6 +350,12 @@ impl Door {
 }
 
 impl Context {
+    /// The origins of those it may be for.
+    fn origins(&self) -> &Origins {
+        static NONE: LazyLock<Origins> = LazyLock::new(Origins::default);
+        self.here.as_ref().map_or(&*NONE, |here| here.origins())
+    }
+
     fn log(&mut self, downstream: &Downstream, error: Option<&Error>) {
         self.is_logged = true;
         self.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
@@ -353,6 +370,9 @@ impl Context {
 /// Sends an answer of ours. Nothing goes to the app from here on, so nobody's place is taken.
 async fn tell(reply: Reply, downstream: &mut Downstream, context: &mut Context) -> Result<()> {
     context.in_flight = None;
+    let concerned = context.tenant.as_ref().map(|tenant| &tenant.origins);
+    let readers = Readers::of(context.asking.as_deref(), concerned, context.origins());
+    let reply = reply.for_pages(readers, concerned.unwrap_or(context.origins()));
     reply.send(downstream, &context.entry.request_id).await?;
     if downstream.is_http2() {
         body::drain(downstream).await;

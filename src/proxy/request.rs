@@ -1,6 +1,6 @@
 //! What becomes of a request: the head is read, own endpoints and handoffs are answered, everything else is admitted or refused.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use http::HeaderName;
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
@@ -12,11 +12,13 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
+    origin::{Preflight, Source},
     pages::FormNames,
     reply::{Audience, Manner, Reply},
     request_id,
     route::Refusals,
     stamp,
+    tenant::Candidates,
     visitor::{Via, Visitor},
     wire,
 };
@@ -38,12 +40,26 @@ impl Door {
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
         context.meet(&head, &visitor);
-        if let Some(endpoint) = self.names.endpoint(head.path) {
+        let endpoint = self.names.endpoint(head.path);
+        context.here = self.gate.candidates(None, &head).ok().cloned();
+        if let Some(preflight) = Preflight::of(&head, &visitor) {
+            // By the method that is asked about, and not by OPTIONS; and readable where there is nothing, too.
+            let route = self.gate.routes.find(&head.host.name, &preflight.method, head.path).ok();
+            context.concern(route.filter(|_| endpoint.is_none()).and_then(|route| route.tenant.as_ref()));
+            let origins = context.origins();
+            if origins.contains(preflight.origin) {
+                return Ok(Some(Reply::preflight(&preflight)));
+            } else if !origins.is_empty() {
+                return Err(Reason::Origin.into());
+            }
+        }
+        if let Some(endpoint) = endpoint {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
             Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
         let route = self.gate.find(&head)?;
+        context.concern(route.tenant.as_ref());
         match request.handoff(route).await {
             Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
             // A report_only route shows the page all the same; who comes without a session is reported below.
@@ -56,7 +72,7 @@ impl Door {
         if let Some(target) = stamp::without_tokens(&context.target, route) {
             context.target = target;
         }
-        let permit = self.gate.admit(route, &head, visitor.client, context.now)?;
+        let permit = self.gate.admit(route, &head, &visitor, context.now)?;
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most
         {
@@ -88,6 +104,7 @@ impl Door {
 
     fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {
         context.entry.did(outcome);
+        context.tenant = outcome.tenant().and_then(|id| self.gate.tenants.alone(id)?.sole()).cloned();
         let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
         Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
@@ -109,6 +126,7 @@ impl Door {
             request_id: &context.entry.request_id,
         };
         let reply = Reply::refusal(&refusal, &audience);
+        context.tenant.clone_from(&refusal.tenant);
         context.entry.refused(refusal, Refusals::Enforced);
         reply
     }
@@ -141,8 +159,18 @@ impl Context {
         }
         self.entry.client = Some(visitor.client);
         self.entry.path = head.path.to_owned();
+        if let Source::Other(origin) = Source::of(head, visitor) {
+            self.asking = Some(origin.to_owned());
+        }
         self.target = head.target().into_owned();
         self.visitor = Some(visitor.clone());
+    }
+
+    /// A route may be for another tenant than the host.
+    fn concern(&mut self, of_route: Option<&Arc<Candidates>>) {
+        if let Some(candidates) = of_route {
+            self.here = Some(candidates.clone());
+        }
     }
 }
 

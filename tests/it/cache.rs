@@ -7,7 +7,7 @@ use vestibule::{
     cache::{Kind, Proof, VerifiedCache},
     config::Config,
     identity::Identity,
-    session::Session,
+    session::{Place, Session},
 };
 
 use crate::support::{NOW, Secrets, one_tenant};
@@ -25,7 +25,7 @@ fn proof() -> Arc<Proof> {
         plan: None,
         picture: None,
     };
-    let session = Session::start(identity, NOW, tenant.sessions.lifetime, NOW);
+    let session = Session::start(identity, Place::Own, NOW, tenant.sessions.lifetime, NOW);
     let sealed = config.sessions().seal(&session).expect("it fits");
     Arc::new(Proof::of_session(tenant, config.sessions().open(&sealed).expect("it opens"), &sealed))
 }

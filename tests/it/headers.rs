@@ -266,7 +266,7 @@ async fn answers_to_known_callers_are_private_and_our_cookies_are_ours() {
     let known = door.get("/").bearer(ACME.token("maya")).send().await;
     assert_eq!(known.header("cache-control"), Some("private"));
     let vary: Vec<&str> = known.headers("vary").collect();
-    assert_eq!(vary, ["Accept", "Cookie, Authorization"]);
+    assert_eq!(vary, ["Accept", "Cookie, Authorization, Origin"]);
     assert_eq!(known.headers("set-cookie").collect::<Vec<_>>(), ["sid=1; Path=/"]);
     assert_eq!(known.header("keep-alive"), None);
     let anonymous = door.get("/public").send().await;
@@ -292,7 +292,7 @@ async fn no_shared_cache_keeps_somebodys_cookie() {
         (Some(""), Some("private, no-store"))
     );
     let nobody = door.get("/optional").send().await;
-    assert_eq!(nobody.header("vary"), Some("Cookie, Authorization"), "the same page is there for somebody");
+    assert_eq!(nobody.header("vary"), Some("Cookie, Authorization, Origin"), "the same page is there for somebody");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use vestibule::{
         Extent, Ledger, LedgerError, RedisSettings, Revocation, Servers, Settings, Spend, Standing, StoreSettings,
         Subject, Subjects, Token, TokenId, Transport,
     },
-    session::{Lifetime, Session},
+    session::{self, Lifetime, Session},
     time::{Clock, UnixTime},
 };
 
@@ -126,7 +126,7 @@ fn identity(tenant: &str, user: &str) -> Identity {
 
 fn session(tenant: &str, user: &str) -> Session {
     let lifetime = Lifetime { absolute: Duration::from_secs(3_600), idle: None };
-    Session::start(identity(tenant, user), NOW, lifetime, NOW)
+    Session::start(identity(tenant, user), session::Place::Own, NOW, lifetime, NOW)
 }
 
 fn of_user(user: &str, issued_up_to: i64, until: i64) -> Revocation {

@@ -74,7 +74,8 @@ async fn open(ask: Ask, door: &Door) -> TcpStream {
 }
 
 fn handshake(ask: Ask) -> Ask {
-    ask.header("Connection", "Upgrade")
+    ask.header("Origin", "http://portal.test")
+        .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::json;
 use vestibule::{
     identity::{Identity, TenantId},
-    session::{Lifetime, Session},
+    session::{Lifetime, Place, Session},
 };
 
 use super::{
@@ -239,6 +239,7 @@ fn ten_thousand_session_ids_are_all_different() {
         picture: None,
     };
     let lifetime = Lifetime { absolute: std::time::Duration::from_secs(60), idle: None };
-    let ids: HashSet<_> = (0..10_000).map(|_| Session::start(identity.clone(), NOW, lifetime, NOW).id.0).collect();
+    let ids: HashSet<_> =
+        (0..10_000).map(|_| Session::start(identity.clone(), Place::Own, NOW, lifetime, NOW).id.0).collect();
     assert_eq!(ids.len(), 10_000);
 }

@@ -1,0 +1,197 @@
+//! Origins: which pages may write with a visitor's cookie, read what is answered, and show it in a frame.
+//!
+//! One list for each tenant decides all three:
+//!
+//! | the page is of | write or open a WebSocket by cookie | read answers (CORS) | frame |
+//! | --- | --- | --- | --- |
+//! | our own origin | yes | yes: browsers ask nobody | yes |
+//! | one of the tenant's `origins` | yes | yes | yes |
+//! | any other, `null` | no | no | no |
+//!
+//! A bearer is nothing that a browser adds by itself: whoever has one may write with it from anywhere.
+
+use std::collections::BTreeSet;
+
+use http::{
+    HeaderName, Method,
+    header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE},
+};
+
+use crate::{
+    head::{Head, elements},
+    visitor::Visitor,
+};
+
+/// The origins of a tenant, or of several: in their ASCII form, `https://app.acme.example` (RFC 6454 section 6.2).
+#[derive(Debug, Default)]
+pub struct Origins {
+    all: BTreeSet<String>,
+    /// The directive of CSP that lets these pages, and our own, show ours in a frame.
+    frame_ancestors: String,
+}
+
+impl Origins {
+    /// Takes the list; the configuration has checked it.
+    pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
+        let all: BTreeSet<String> = origins.into_iter().collect();
+        let named = all.iter().fold("frame-ancestors 'self'".to_owned(), |line, origin| line + " " + origin);
+        Self { all, frame_ancestors: named }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether an origin is in the list, to the byte, as browsers send it.
+    pub fn contains(&self, origin: &str) -> bool {
+        self.all.contains(origin)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &String> {
+        self.all.iter()
+    }
+
+    /// `frame-ancestors 'self' https://…` (CSP Level 3 section 6.4.2); `None` where there is no list to go by.
+    pub fn frame_ancestors(&self) -> Option<&str> {
+        (!self.is_empty()).then_some(self.frame_ancestors.as_str())
+    }
+}
+
+/// Of which origin the page is that sends a request, as its browser says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// No page, or a browser that does not say so.
+    Unsaid,
+    Own,
+    /// Another; empty where it cannot be read.
+    Other(&'a str),
+}
+
+impl<'a> Source<'a> {
+    /// Reads `Origin` (RFC 6454 section 7).
+    pub fn of(head: &Head<'a>, visitor: &Visitor) -> Self {
+        if !head.headers.contains_key(ORIGIN) {
+            return Self::Unsaid;
+        }
+        match head.single(ORIGIN) {
+            Some(origin) if visitor.is_own_origin(origin) => Self::Own,
+            origin => Self::Other(origin.unwrap_or_default()),
+        }
+    }
+}
+
+/// Whether a request that a cookie vouches for may have come from the page it came from: what changes nothing, always; what
+/// writes, and WebSocket handshakes (RFC 6455 section 10.2), only from our own pages and the tenant's.
+pub fn may_act(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
+    let is_handshake = elements(head.headers, UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+    if head.method.is_safe() && !is_handshake {
+        return true;
+    }
+    let site = head.headers.contains_key("sec-fetch-site").then(|| head.single("sec-fetch-site"));
+    match Source::of(head, visitor) {
+        Source::Own => true,
+        Source::Other(origin) if origins.contains(origin) => true,
+        // A page of ours with `no-referrer` (Helmet's default) posts its forms with `Origin: null`.
+        Source::Other("null") => site == Some(Some("same-origin")),
+        Source::Other(_) => false,
+        // Browsers send it with every handshake and every write; who sends neither header is no browser.
+        Source::Unsaid => !is_handshake && matches!(site, None | Some(Some("same-origin" | "none"))),
+    }
+}
+
+/// The question of a browser before a request that a form could not send (Fetch section 3.3.2).
+pub struct Preflight<'a> {
+    pub origin: &'a str,
+    pub method: Method,
+    pub headers: Vec<HeaderName>,
+}
+
+impl<'a> Preflight<'a> {
+    /// Reads one, of another page than our own; anything else is an `OPTIONS` as any other.
+    pub fn of(head: &Head<'a>, visitor: &Visitor) -> Option<Self> {
+        let Source::Other(origin) = Source::of(head, visitor) else { return None };
+        let method = head.single(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| head.method == Method::OPTIONS)?;
+        let names = elements(head.headers, ACCESS_CONTROL_REQUEST_HEADERS);
+        Some(Self {
+            origin,
+            method: Method::from_bytes(method.as_bytes()).ok()?,
+            headers: names.filter_map(|name| name.parse().ok()).collect(),
+        })
+    }
+}
+
+/// Which pages of other origins may read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers<'a> {
+    /// No tenant here names origins: it is the app's to say.
+    AsTheAppSays,
+    Nobody,
+    Page(&'a str),
+}
+
+impl<'a> Readers<'a> {
+    /// Who may read an answer to `asking`: a page in the list of the tenant it concerns, or, where that is nobody's, of any of
+    /// those it may be for.
+    pub fn of(asking: Option<&'a str>, concerned: Option<&Origins>, here: &Origins) -> Self {
+        match asking {
+            _ if here.is_empty() => Self::AsTheAppSays,
+            Some(origin) if concerned.unwrap_or(here).contains(origin) => Self::Page(origin),
+            _ => Self::Nobody,
+        }
+    }
+
+    /// The headers that say so, beside a `Vary` by `Origin` unless it is the app's to say.
+    pub fn headers(self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::AsTheAppSays | Self::Nobody => Vec::new(),
+            Self::Page(origin) => vec![
+                ("Access-Control-Allow-Origin", origin.to_owned()),
+                ("Access-Control-Allow-Credentials", "true".to_owned()),
+                // What scripts may read beside what every script may.
+                ("Access-Control-Expose-Headers", "WWW-Authenticate, X-Request-Id".to_owned()),
+            ],
+        }
+    }
+}
+
+/// Policies without their `frame-ancestors`: what is left of a `Content-Security-Policy` (CSP Level 3 section 2.2).
+pub fn without_frame_ancestors(policies: &str) -> String {
+    let is_kept = |directive: &&str| {
+        let name = directive.split_ascii_whitespace().next().unwrap_or_default();
+        !name.is_empty() && !name.eq_ignore_ascii_case("frame-ancestors")
+    };
+    let kept = policies.split(',').map(|policy| policy.split(';').filter(is_kept).collect::<Vec<_>>().join(";"));
+    kept.filter(|policy| !policy.is_empty()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_apps_own_frame_ancestors_go_and_the_rest_stays() {
+        for (given, kept) in [
+            ("default-src 'self'; frame-ancestors 'none'; img-src *", "default-src 'self'; img-src *"),
+            ("Frame-Ancestors 'none'", ""),
+            ("frame-ancestors", ""),
+            ("a b, frame-ancestors x;, c d;frame-ancestors y", "a b, c d"),
+            ("x-frame-ancestors y", "x-frame-ancestors y"),
+        ] {
+            assert_eq!(without_frame_ancestors(given), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_page_reads_what_concerns_its_own_tenant() {
+        let (acme, globex) = (Origins::new(["https://a.test".to_owned()]), Origins::new(["https://g.test".to_owned()]));
+        let here = Origins::new(acme.iter().chain(globex.iter()).cloned());
+        let (a, none) = (Some("https://a.test"), Origins::default());
+        assert_eq!(Readers::of(a, Some(&acme), &here), Readers::Page("https://a.test"));
+        assert_eq!(Readers::of(a, Some(&globex), &here), Readers::Nobody);
+        assert_eq!(Readers::of(a, None, &here), Readers::Page("https://a.test"));
+        assert_eq!(Readers::of(None, None, &here), Readers::Nobody);
+        assert_eq!(Readers::of(a, None, &none), Readers::AsTheAppSays);
+    }
+}
