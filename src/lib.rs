@@ -8,7 +8,7 @@
 //!
 //! | layer | modules | may touch |
 //! | --- | --- | --- |
-//! | 0 | [`time`], [`secret`], [`json`] | std, randomness |
+//! | 0 | [`time`], [`secret`], [`json`], [`client`] | std, randomness |
 //! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
@@ -26,6 +26,7 @@ pub mod bind;
 pub mod body;
 pub mod cache;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod cookies;

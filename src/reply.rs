@@ -69,6 +69,13 @@ impl Reply {
         reply
     }
 
+    /// The browser client. Pages of other origins load it, those that load nothing without being allowed to as well
+    /// (`Cross-Origin-Embedder-Policy`).
+    pub fn script(text: &'static str) -> Self {
+        let reply = Self::new(StatusCode::OK).with("Content-Type", "text/javascript; charset=utf-8");
+        Self { body: Bytes::from_static(text.as_bytes()), ..reply.with("Cross-Origin-Resource-Policy", "cross-origin") }
+    }
+
     /// The answer to a refusal.
     pub fn refusal(refusal: &Refusal, audience: &Audience<'_>) -> Self {
         let denial = refusal.reason.denial();

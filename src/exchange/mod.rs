@@ -18,7 +18,7 @@ use http::{Method, header::REFERER};
 
 use crate::{
     cache::{Proof, ProofKind},
-    cookies,
+    client, cookies,
     credential::{self, Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
     gate::Gate,
@@ -54,6 +54,8 @@ pub enum Endpoint {
     Session,
     Logout,
     Revoke,
+    /// The browser client: its text.
+    Client(&'static str),
     /// Under `/_auth/`, and nothing there.
     Nothing,
 }
@@ -66,6 +68,8 @@ impl ExchangeNames {
             "/_auth/session" => Some(Endpoint::Session),
             "/_auth/logout" => Some(Endpoint::Logout),
             "/_auth/revoke" => Some(Endpoint::Revoke),
+            "/_auth/client.js" => Some(Endpoint::Client(client::SCRIPT)),
+            "/_auth/client.mjs" => Some(Endpoint::Client(client::MODULE)),
             path if self.paths.iter().any(|own| own == path) => Some(Endpoint::Exchange),
             path => crate::head::is_own(path).then_some(Endpoint::Nothing),
         }
