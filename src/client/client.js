@@ -73,7 +73,7 @@
 
     function take(fresh) {
       if (isOver || !fresh || typeof fresh !== "string") return;
-      token = fresh;
+      token = fresh.trim();
       const lifetime = lifetimeOf(token);
       dueAt = Date.now() + lifetime - Math.min(30_000, lifetime / 10);
       watch();
