@@ -28,7 +28,12 @@
   const wantsToken = async (answer) =>
     answer.status === 401 &&
     /^application\/problem\+json/i.test(answer.headers.get("Content-Type")) &&
-    (await answer.clone().json().catch(() => null))?.refresh === true;
+    (
+      await answer
+        .clone()
+        .json()
+        .catch(() => null)
+    )?.refresh === true;
 
   // From the page it replaces, so nothing blocks it. The meta: with no-referrer, browsers send `Origin: null`.
   function post(page, action, fields) {

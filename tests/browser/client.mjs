@@ -19,7 +19,10 @@ function widget({ portal, jwt, head = "", body = "" }) {
 }
 
 /** A customer, the app, Vestibule and a browser at the customer's page. `jwt` makes the first token. */
-async function scene(stage, { jwt = (customer) => customer.token(), head, body, answers, browser, lifetime, clock, ...options } = {}) {
+async function scene(
+  stage,
+  { jwt = (customer) => customer.token(), head, body, answers, browser, lifetime, clock, ...options } = {},
+) {
   const customer = await stage.customer();
   if (lifetime) customer.lifetime = lifetime;
   const app = await stage.app(answers?.(customer));
@@ -45,7 +48,9 @@ async function openedTab({ page, context, portal }, click = () => page.click("#o
 }
 
 /** An app's page that stands in an iframe of the customer's. */
-const inside = (customer) => `<!doctype html><title>Inside</title><h1>Inside</h1><script src="/_auth/client.js"></script>
+const inside = (
+  customer,
+) => `<!doctype html><title>Inside</title><h1>Inside</h1><script src="/_auth/client.js"></script>
 <script>
   const portal = Vestibule.init({ parent: "${customer.origin}" });
   const show = async (answer) => ({ status: answer.status, told: await answer.json() });
@@ -86,15 +91,19 @@ export const scenarios = {
   async tells_misuse(stage) {
     const { page } = await scene(stage);
     const failures = await page.evaluate(() =>
-      [{ portal: "/portal" }, { portal: "ftp://portal.example" }, { parent: "app" }, { onTokenRefresh: "ask" }, { jwt: 7 }].map(
-        (options) => {
-          try {
-            return `accepted: ${Vestibule.init(options)}`;
-          } catch (failure) {
-            return `${failure.name} ${failure.message}`;
-          }
-        },
-      ),
+      [
+        { portal: "/portal" },
+        { portal: "ftp://portal.example" },
+        { parent: "app" },
+        { onTokenRefresh: "ask" },
+        { jwt: 7 },
+      ].map((options) => {
+        try {
+          return `accepted: ${Vestibule.init(options)}`;
+        } catch (failure) {
+          return `${failure.name} ${failure.message}`;
+        }
+      }),
     );
     const names = ["portal", "portal", "parent", "onTokenRefresh", "jwt"];
     failures.forEach((text, at) => assert.match(text, new RegExp(`^TypeError Vestibule: ${names[at]} should be`)));
@@ -110,7 +119,7 @@ export const scenarios = {
         attempts[url] = (attempts[url] ?? 0) + 1;
         const answer = await plain(what, options);
         // The refusal of this one comes when the others have long gone on with the new token.
-        if (url.endsWith("/9") && attempts[url] === 1) await new Promise((resume) => setTimeout(resume, 800));
+        if (url.endsWith("/9") && attempts[url] === 1) await new Promise((resume) => setTimeout(resume, 5500));
         return answer;
       };
       const requests = Array.from({ length: 10 }, (_, at) =>
@@ -124,7 +133,10 @@ export const scenarios = {
     });
     assert.equal(customer.tokens.length, 1);
     const counts = Object.entries(attempts).filter(([url]) => url.includes("/api/"));
-    assert.deepEqual(counts.map(([, count]) => count), Array(10).fill(2));
+    assert.deepEqual(
+      counts.map(([, count]) => count),
+      Array(10).fill(2),
+    );
   },
 
   async request_objects_are_repeated(stage) {
@@ -139,8 +151,13 @@ export const scenarios = {
   async a_refused_new_token_is_the_end(stage) {
     const { page, app, customer } = await scene(stage, { jwt: expired });
     customer.token = () => expired({ token: Object.getPrototypeOf(customer).token.bind(customer) });
-    const first = await page.evaluate(async () => Promise.all([1, 2, 3].map(async () => show(await portal.fetch("/api")))));
-    assert.deepEqual(first.map(({ status, told }) => [status, told.code]), Array(3).fill([401, "token_expired"]));
+    const first = await page.evaluate(async () =>
+      Promise.all([1, 2, 3].map(async () => show(await portal.fetch("/api")))),
+    );
+    assert.deepEqual(
+      first.map(({ status, told }) => [status, told.code]),
+      Array(3).fill([401, "token_expired"]),
+    );
     assert.equal(customer.tokens.length, 1);
     const next = await page.evaluate(async () => show(await portal.fetch("/api")));
     assert.equal(next.status, 401);
@@ -168,7 +185,8 @@ export const scenarios = {
       window.outcome = portal.fetch("/api", { signal: abort.signal }).catch((failure) => failure.name);
     });
     await until(() => customer.tokens.length === 1, "a token is asked for");
-    assert.equal(await page.evaluate(() => (abort.abort(), outcome)), "AbortError");
+    const outcome = page.evaluate(() => (abort.abort(), outcome));
+    assert.equal(await Promise.race([outcome, sleep(5000)]), "AbortError");
   },
 
   async refreshes_shortly_before_expiry(stage) {
@@ -191,17 +209,35 @@ export const scenarios = {
   async the_token_goes_nowhere_else(stage) {
     const other = await stage.site({
       "/steal": (_, response) => {
-        const headers = { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "authorization, x-extra" };
+        const headers = {
+          "Access-Control-Allow-Origin": "*",
+          "Access-Control-Allow-Headers": "authorization, x-extra",
+        };
         response.writeHead(200, { ...headers, "Content-Type": "application/json" }).end("{}");
       },
     });
-    const answers = () => ({ "/away": (_, response) => response.writeHead(302, { Location: `${other.origin}/steal` }).end() });
+    const answers = () => ({
+      "/away": (_, response) => response.writeHead(302, { Location: `${other.origin}/steal` }).end(),
+    });
     const { page, customer } = await scene(stage, { answers });
     const told = await page.evaluate(async (origin) => {
-      const outcome = (work) => work.then((answer) => answer.url, (failure) => failure.name);
-      const urls = [`${origin}/steal`, "//evil.example/", new URL(`${origin}/steal`), new Request(`${origin}/steal`), "javascript:0"];
+      const outcome = (work) =>
+        work.then(
+          (answer) => answer.url,
+          (failure) => failure.name,
+        );
+      const urls = [
+        `${origin}/steal`,
+        "//evil.example/",
+        new URL(`${origin}/steal`),
+        new Request(`${origin}/steal`),
+        "javascript:0",
+      ];
       const refused = await Promise.all(urls.map((url) => outcome(portal.fetch(url))));
-      refused.push(await outcome(portal.websocket(`${origin}/steal`, ["chat"])), await outcome(portal.openPortal(`${origin}/steal`)));
+      refused.push(
+        await outcome(portal.websocket(`${origin}/steal`, ["chat"])),
+        await outcome(portal.openPortal(`${origin}/steal`)),
+      );
       return { refused, redirected: await outcome(portal.fetch("/away", { headers: { "X-Extra": "1" } })) };
     }, other.origin);
     assert.deepEqual(told.refused, Array(7).fill("TypeError"));
@@ -251,10 +287,17 @@ export const scenarios = {
   async a_double_click_opens_one_tab(stage) {
     const { page, context, app, customer } = await scene(stage);
     const before = context.pages().length;
-    await page.dblclick("#open");
+    // Not page.dblclick: the second click of that falls into the new tab.
+    await page.evaluate(() => {
+      document.querySelector("#open").click();
+      document.querySelector("#open").click();
+    });
     await until(() => app.at("/tickets/17").length, "the portal is open");
     await sleep(500);
-    assert.deepEqual([context.pages().length, app.at("/tickets/17").length, customer.tokens.length], [before + 1, 1, 0]);
+    assert.deepEqual(
+      [context.pages().length, app.at("/tickets/17").length, customer.tokens.length],
+      [before + 1, 1, 0],
+    );
   },
 
   async a_blocked_tab_is_told(stage) {
@@ -264,8 +307,14 @@ export const scenarios = {
     assert.equal(await page.evaluate("blocked"), false);
     assert.equal(customer.tokens.length, 0);
     const before = context.pages().length;
-    await Promise.all([page.waitForURL(`${portal.origin}/tickets`), page.evaluate(() => void portal.openPortal("/tickets", { target: "_self" }))]);
-    assert.deepEqual([await page.textContent("h1"), context.pages().length, customer.tokens.length], ["maya", before, 0]);
+    await Promise.all([
+      page.waitForURL(`${portal.origin}/tickets`),
+      page.evaluate(() => void portal.openPortal("/tickets", { target: "_self" })),
+    ]);
+    assert.deepEqual(
+      [await page.textContent("h1"), context.pages().length, customer.tokens.length],
+      ["maya", before, 0],
+    );
   },
 
   async a_click_opens_past_the_blocker(stage) {
@@ -332,7 +381,10 @@ export const scenarios = {
       await new Promise((resolve) => (socket.onopen = resolve));
     });
     const order = customer.token({ revoke: "user" });
-    const revoked = await fetch(`${portal.origin}/_auth/revoke`, { method: "POST", headers: { Authorization: `Bearer ${order}` } });
+    const revoked = await fetch(`${portal.origin}/_auth/revoke`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${order}` },
+    });
     assert.equal(revoked.status, 204);
     assert.equal(await page.evaluate(() => ended), 4401);
     assert.equal(customer.tokens.length, 0);
@@ -352,7 +404,11 @@ export const scenarios = {
     customer.answers["/login"] = "<!doctype html><title>Log in</title>";
     const tab = await openedTab(all);
     const told = await tab.evaluate(async () => {
-      const portal = Vestibule.init({ onTokenRefresh: () => { throw new Error("asked"); } });
+      const portal = Vestibule.init({
+        onTokenRefresh: () => {
+          throw new Error("asked");
+        },
+      });
       const before = await portal.fetch("/api");
       const out = await portal.logout();
       return [before.status, out, (await portal.fetch("/api")).status];
@@ -366,31 +422,53 @@ export const scenarios = {
   },
 
   async embeds_a_page_signed_in(stage) {
-    const { page, context, customer, portal } = await scene(stage, { body: "<iframe id='frame' width='600' height='200'></iframe>", answers: pagesInside });
+    const { page, context, customer, portal } = await scene(stage, {
+      body: "<iframe id='frame' width='600' height='200'></iframe>",
+      answers: pagesInside,
+    });
     assert.equal(await page.evaluate(() => portal.embed(document.querySelector("#frame"), "/inside")), true);
-    const frame = await until(() => page.frames().find((frame) => frame.url() === `${portal.origin}/inside`), "the frame shows it");
+    const frame = await until(
+      () => page.frames().find((frame) => frame.url() === `${portal.origin}/inside`),
+      "the frame shows it",
+    );
     await frame.waitForSelector("h1");
     const { status, told } = await frame.evaluate(async () => show(await portal.fetch("/api/inner")));
     assert.deepEqual([status, told.user, customer.tokens.length], [200, "maya", 0]);
     await stage.shot(page, "client-embedded");
     const cookies = (await context.cookies()).filter(({ domain }) => domain === "localhost");
-    assert.deepEqual(cookies.map(({ sameSite, httpOnly, secure }) => [sameSite, httpOnly, secure]), [["None", true, true]]);
+    assert.deepEqual(
+      cookies.map(({ sameSite, httpOnly, secure }) => [sameSite, httpOnly, secure]),
+      [["None", true, true]],
+    );
     assert.ok(cookies[0].partitionKey, "the cookie is partitioned");
     // Another page in the same frame, which by now shows another site's.
     assert.equal(await page.evaluate(() => portal.embed(document.querySelector("#frame"), "/tickets")), true);
-    await until(() => page.frames().some((frame) => frame.url() === `${portal.origin}/tickets`), "the frame shows the next");
+    await until(
+      () => page.frames().some((frame) => frame.url() === `${portal.origin}/tickets`),
+      "the frame shows the next",
+    );
     assert.equal(customer.tokens.length, 1);
   },
 
   async embedded_without_cookies_it_goes_by_the_bearer(stage) {
-    const blocked = { profile: { content_settings: { exceptions: { cookies: { "[*.]localhost,*": { setting: 2 } } } } } };
+    const blocked = {
+      profile: { content_settings: { exceptions: { cookies: { "[*.]localhost,*": { setting: 2 } } } } },
+    };
     const options = { body: "<iframe id='frame'></iframe>", answers: pagesInside, browser: { preferences: blocked } };
     const { page, context, customer, app, portal } = await scene(stage, options);
     await page.evaluate(() => portal.embed(document.querySelector("#frame"), "/public/inside"));
-    const frame = await until(() => page.frames().find((frame) => frame.url() === `${portal.origin}/public/inside`), "the frame shows it");
+    const frame = await until(
+      () => page.frames().find((frame) => frame.url() === `${portal.origin}/public/inside`),
+      "the frame shows it",
+    );
     await frame.waitForSelector("h1");
-    const answers = await frame.evaluate(async () => Promise.all([1, 2].map(async () => show(await portal.fetch("/api/inner")))));
-    assert.deepEqual(answers.map(({ status, told }) => [status, told.user]), Array(2).fill([200, "maya"]));
+    const answers = await frame.evaluate(async () =>
+      Promise.all([1, 2].map(async () => show(await portal.fetch("/api/inner")))),
+    );
+    assert.deepEqual(
+      answers.map(({ status, told }) => [status, told.user]),
+      Array(2).fill([200, "maya"]),
+    );
     assert.equal((await context.cookies(portal.origin)).length, 0);
     assert.deepEqual([customer.tokens.length, app.at("/api/inner").length], [0, 2]);
   },
@@ -407,9 +485,12 @@ export const scenarios = {
     const other = await stage.site({ "/asking": asking });
     const { page, context, customer, portal } = await scene(stage, { answers, origins: [other.origin] });
     // Neither another site's frame nor one of the portal's that was not embedded gets an answer.
-    await page.evaluate((urls) => {
-      for (const src of urls) document.body.append(Object.assign(document.createElement("iframe"), { src }));
-    }, [`${other.origin}/asking`, `${portal.origin}/public/asking`]);
+    await page.evaluate(
+      (urls) => {
+        for (const src of urls) document.body.append(Object.assign(document.createElement("iframe"), { src }));
+      },
+      [`${other.origin}/asking`, `${portal.origin}/public/asking`],
+    );
     await until(() => page.frames().filter((frame) => frame.url().endsWith("/asking")).length === 2, "both are there");
     await sleep(500);
     for (const frame of page.frames().filter((frame) => frame.url().endsWith("/asking"))) {
@@ -420,7 +501,10 @@ export const scenarios = {
       <iframe src="${portal.origin}/public/inside"></iframe>`;
     const around = await context.newPage();
     await around.goto(`${other.origin}/around`);
-    const frame = await until(() => around.frames().find((frame) => frame.url().endsWith("/public/inside")), "the frame shows it");
+    const frame = await until(
+      () => around.frames().find((frame) => frame.url().endsWith("/public/inside")),
+      "the frame shows it",
+    );
     await frame.waitForSelector("h1");
     await frame.evaluate(() => void portal.fetch("/api/inner"));
     await sleep(500);

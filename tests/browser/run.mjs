@@ -1,5 +1,5 @@
-// Plays one scenario: `node tests/browser/run.mjs <theme> <scenario>`, or all of a theme's without its name. It passed when the exit
-// code is 0. `--list` prints them all. VESTIBULE_BIN is the binary, SHOTS the folder for pictures.
+// Plays one scenario: `node tests/browser/run.mjs <theme> <scenario>`, or all of a theme's without its name. It passed
+// when the exit code is 0. `--list` prints them all. VESTIBULE_BIN is the binary, SHOTS the folder for pictures.
 
 import { Stage } from "./support.mjs";
 

@@ -186,7 +186,9 @@ class Portal {
     this.origin = `http://localhost:${this.port}`;
     writeFileSync(join(this.folder, "session.key"), randomBytes(32).toString("base64url"), { mode: 0o600 });
     writeFileSync(join(this.folder, "acme.key"), customer.secret, { mode: 0o600 });
-    const text = config ? config({ app, customer, portal: this }) : `
+    const text = config
+      ? config({ app, customer, portal: this })
+      : `
 [listen]
 address = "127.0.0.1:${this.port}"
 [session]
@@ -212,7 +214,9 @@ auth = "public"
 upstream = "app"
 ${routes}`;
     writeFileSync(join(this.folder, "proxy.toml"), text);
-    this.child = spawn(resolve(binary), ["run", "-c", join(this.folder, "proxy.toml")], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(resolve(binary), ["run", "-c", join(this.folder, "proxy.toml")], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.child.on("error", (failure) => (this.log += failure));
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (chunk) => (this.log += chunk));
     await until(() => this.listens(), "Vestibule listens");
@@ -222,8 +226,10 @@ ${routes}`;
   async listens() {
     if (this.child.exitCode !== null) throw new Error("Vestibule ended");
     const socket = createConnection(this.port, "127.0.0.1");
-    const outcome = await Promise.race([once(socket, "connect").then(() => true), once(socket, "error").then(() => false)])
-      .catch(() => false);
+    const outcome = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
     socket.destroy();
     return outcome;
   }
@@ -283,11 +289,20 @@ export class Stage {
       mkdirSync(join(folder, "Default"));
       writeFileSync(join(folder, "Default/Preferences"), JSON.stringify(preferences));
     }
-    const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+    const quiet = [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+    ];
     quiet.push("--disable-component-update", "--disable-sync");
     const ignoreDefaultArgs = blocksPopups ? ["--disable-popup-blocking"] : [];
     const options = { executablePath, headless: true, args: [...quiet, ...args], ignoreDefaultArgs };
-    const context = await chromium.launchPersistentContext(folder, { ...options, viewport: { width: 1000, height: 700 } });
+    const context = await chromium.launchPersistentContext(folder, {
+      ...options,
+      viewport: { width: 1000, height: 700 },
+    });
     context.setDefaultTimeout(10_000);
     things.end = async () => {
       await context.close();
