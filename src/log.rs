@@ -169,7 +169,7 @@ impl Entry {
                 revoked(Some(&self.request_id), tenant, whom.into(), self.client);
                 return;
             }
-            Outcome::SignedOut { who: None, .. } | Outcome::Nothing => return,
+            Outcome::SignedOut { who: None, .. } | Outcome::Client(_) | Outcome::Nothing => return,
         };
         info!(
             target: "vestibule::audit",

@@ -69,13 +69,6 @@ impl Reply {
         reply
     }
 
-    /// The browser client. Pages of other origins load it, those that load nothing without being allowed to as well
-    /// (`Cross-Origin-Embedder-Policy`).
-    pub fn script(text: &'static str) -> Self {
-        let reply = Self::new(StatusCode::OK).with("Content-Type", "text/javascript; charset=utf-8");
-        Self { body: Bytes::from_static(text.as_bytes()), ..reply.with("Cross-Origin-Resource-Policy", "cross-origin") }
-    }
-
     /// The answer to a refusal.
     pub fn refusal(refusal: &Refusal, audience: &Audience<'_>) -> Self {
         let denial = refusal.reason.denial();
@@ -134,6 +127,13 @@ impl Reply {
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
                 };
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
+            }
+            Outcome::Client(text) => {
+                // Pages that isolate themselves (COEP) load nothing of another origin that does not say so.
+                let reply = Self::new(StatusCode::OK)
+                    .with("Content-Type", "text/javascript; charset=utf-8")
+                    .with("Cross-Origin-Resource-Policy", "cross-origin");
+                Self { body: Bytes::from_static(text.as_bytes()), ..reply }
             }
             Outcome::Revoked { .. } | Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
         }

@@ -1,7 +1,6 @@
-//! The browser client, as it is served under `/_auth/`: plain source, for there is no build step.
+//! The browser client, as it stands beside this file: a page of the customer's loads it from the portal.
 
-/// What a page loads with `<script>`.
+/// For `<script src="https://portal/_auth/client.js">`: the global `Vestibule`.
 pub const SCRIPT: &str = include_str!("client.js");
-
-/// The same for `import`.
+/// For `import … from "https://portal/_auth/client.mjs"`.
 pub const MODULE: &str = include_str!("client.mjs");

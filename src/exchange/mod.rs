@@ -54,7 +54,7 @@ pub enum Endpoint {
     Session,
     Logout,
     Revoke,
-    /// The browser client: its text.
+    /// The browser client, as a script or as a module.
     Client(&'static str),
     /// Under `/_auth/`, and nothing there.
     Nothing,
@@ -97,6 +97,8 @@ pub enum Outcome {
     SignedOut { who: Option<Who>, set_cookies: Vec<String>, answer: Answer },
     /// A tenant ended what it had issued.
     Revoked { tenant: TenantId, whom: Whom },
+    /// The text of the browser client.
+    Client(&'static str),
     /// Nothing was asked for, nothing was spent.
     Nothing,
 }
@@ -110,7 +112,7 @@ impl Outcome {
             }
             Self::Ask(question) => Some(&question.tenant.id),
             Self::Revoked { tenant, .. } => Some(tenant),
-            Self::SignedOut { who: None, .. } | Self::Nothing => None,
+            Self::SignedOut { who: None, .. } | Self::Client(_) | Self::Nothing => None,
         }
     }
 }
@@ -194,6 +196,14 @@ impl Request<'_> {
         let credential = Credential::presented(self.head, None, candidates)?.ok_or(Reason::NothingPresented)?;
         let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         Ok(Outcome::Known(who(&proof)))
+    }
+
+    /// `/_auth/client.js` and `/_auth/client.mjs`: the same for everybody.
+    pub fn client(&self, text: &'static str) -> Result<Outcome, Refusal> {
+        match *self.head.method {
+            Method::GET | Method::HEAD => Ok(Outcome::Client(text)),
+            _ => Err(Reason::EndpointMethod("GET, HEAD").into()),
+        }
     }
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use super::{Context, Door};
@@ -97,10 +97,7 @@ impl Door {
             Endpoint::Session => request.who(),
             Endpoint::Logout => request.log_out(&body).await,
             Endpoint::Revoke => request.revoke().await,
-            Endpoint::Client(text) if matches!(*head.method, Method::GET | Method::HEAD) => {
-                return Ok(Reply::script(text));
-            }
-            Endpoint::Client(_) => Err(Reason::EndpointMethod("GET, HEAD").into()),
+            Endpoint::Client(text) => request.client(text),
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
         Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))

@@ -345,3 +345,18 @@ async fn the_question_in_a_frame_keeps_to_the_frame() {
     let page = door.get(&format!("/handed?token={}", ACME.token("maya"))).navigating().send().await;
     assert!(page.text().contains("action=\"/_auth/exchange\""));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_client_is_there_for_everybody_and_readable_for_the_tenants_modules() {
+    let (upstream, door) = door().await;
+    for path in ["/_auth/client.js", "/_auth/client.mjs"] {
+        let answer = door.get(path).header("Origin", CUSTOMER).send().await;
+        assert_eq!((answer.status, reader(&answer)), (200, Some(CUSTOMER)));
+        assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("cross-origin"));
+        assert!(answer.text().contains("Vestibule"));
+        assert_eq!(reader(&door.get(path).header("Origin", "https://evil.test").send().await), None);
+        assert_eq!(door.post(path).send().await.header("allow"), Some("GET, HEAD"));
+    }
+    assert!(upstream.seen().is_empty());
+}
