@@ -235,13 +235,15 @@ ${routes}`;
   }
 
   async end() {
+    const isUp = this.child && this.child.exitCode === null && this.child.signalCode === null;
+    const ended = isUp && once(this.child, "exit");
     this.kill();
-    if (this.child?.exitCode === null && this.child.signalCode === null) await once(this.child, "exit");
-    rmSync(this.folder, { recursive: true, force: true });
+    await ended;
   }
 
   kill() {
     this.child?.kill("SIGKILL");
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
@@ -283,7 +285,8 @@ export class Stage {
     const executablePath = paths.find((path) => path && existsSync(path));
     if (!executablePath) throw new Error("no Chromium: run `make setup`");
     const folder = mkdtempSync(join(tmpdir(), "vestibule-chromium-"));
-    const things = { kill: () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }) };
+    const clear = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+    const things = { kill: clear, end: clear };
     this.started.push(things);
     if (preferences) {
       mkdirSync(join(folder, "Default"));
