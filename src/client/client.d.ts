@@ -27,9 +27,9 @@ export interface Options {
    * opens only one session.
    *
    * It is called shortly before a token expires (30 s, or a tenth of its lifetime if that is less), when the portal
-   * refuses one, and for a session when the last token was already used for one. One call at a time serves all who wait; after 30 s they
-   * wait no longer. `fetch` and `websocket` do not call it again within 5 s of its last answer or failure, so a new token
-   * that is refused leads to no loop.
+   * refuses one, and for a session when the last token was already used for one. One call at a time serves all who
+   * wait; after 30 s they wait no longer. `fetch` and `websocket` do not call it again within 5 s of its last answer or
+   * failure, so a new token that is refused leads to no loop.
    */
   onTokenRefresh?: () => string | null | undefined | Promise<string | null | undefined>;
   /**

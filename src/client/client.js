@@ -28,7 +28,12 @@
   const wantsToken = async (answer) =>
     answer.status === 401 &&
     /^application\/problem\+json/i.test(answer.headers.get("Content-Type")) &&
-    (await answer.clone().json().catch(() => null))?.refresh === true;
+    (
+      await answer
+        .clone()
+        .json()
+        .catch(() => null)
+    )?.refresh === true;
 
   // From the page it replaces, so nothing blocks it. The meta: with no-referrer, browsers send `Origin: null`.
   function post(page, action, fields) {
@@ -73,7 +78,7 @@
 
     function take(fresh) {
       if (isOver || !fresh || typeof fresh !== "string") return;
-      token = fresh;
+      token = fresh.trim();
       const lifetime = lifetimeOf(token);
       dueAt = Date.now() + lifetime - Math.min(30_000, lifetime / 10);
       watch();

@@ -11,6 +11,7 @@
 mod support;
 
 mod attacks;
+mod browser;
 mod cache;
 mod clocks;
 mod cluster;

@@ -1,0 +1,332 @@
+// What the scenarios are played on: a customer's site, the app, Vestibule between them, and Chromium.
+// The site is at http://127.0.0.1:…, the portal at http://localhost:…: to a browser two different sites, and both secure
+// enough for `__Host-` cookies.
+
+import { spawn } from "node:child_process";
+import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createConnection, createServer as createSocketServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { chromium } from "playwright-core";
+
+export { sleep };
+export const root = resolve(import.meta.dirname, "../..");
+
+/** Waits until `look` finds something, and returns it. */
+export async function until(look, what = "it happens", patience = 10_000) {
+  const end = Date.now() + patience;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`${what}: waited ${patience} ms in vain`);
+    await sleep(20);
+  }
+}
+
+const encoded = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+/** A widget token as a customer's backend signs it. */
+export function signed(claims, secret) {
+  const text = `${encoded({ alg: "HS256", typ: "JWT" })}.${encoded(claims)}`;
+  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+}
+
+/** Whether any of these texts holds the token. */
+export const holds = (token, ...texts) => texts.some((text) => decodeURIComponent(String(text)).includes(token));
+
+async function freePort() {
+  const server = createSocketServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function bodyOf(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** A server that records what it is asked, and answers from a map of paths: text (HTML), an object (JSON), or a function. */
+class Site {
+  requests = [];
+  sockets = new Set();
+
+  async start(answers, fallback) {
+    this.answers = answers;
+    this.server = createServer(async (request, response) => {
+      const url = new URL(request.url, "http://site");
+      const record = { method: request.method, url: request.url, path: url.pathname, headers: request.headers };
+      this.requests.push(record);
+      try {
+        record.body = await bodyOf(request);
+        const answer = this.answers[url.pathname] ?? fallback;
+        const told = typeof answer === "function" ? await answer(record, response) : answer;
+        if (response.headersSent) return;
+        if (told === undefined) response.writeHead(404).end();
+        else if (typeof told === "string") response.setHeader("Content-Type", "text/html; charset=utf-8").end(told);
+        else response.setHeader("Content-Type", "application/json").end(JSON.stringify(told));
+      } catch (failure) {
+        response.destroy(failure);
+      }
+    });
+    this.server.on("connection", (socket) => {
+      this.sockets.add(socket);
+      socket.on("close", () => this.sockets.delete(socket));
+      socket.on("error", () => {});
+    });
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.port = this.server.address().port;
+    this.origin = `http://127.0.0.1:${this.port}`;
+    return this;
+  }
+
+  /** The requests to a path. */
+  at(path) {
+    return this.requests.filter((request) => request.path === path);
+  }
+
+  end() {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+}
+
+/** The customer's site, whose backend signs tokens at /token. */
+class Customer extends Site {
+  secret = randomBytes(32).toString("base64url");
+  /** What the next token says, and for how many seconds. */
+  user = "maya";
+  roles = ["customer"];
+  lifetime = 300;
+  /** The tokens that were fetched from /token, and what is done before each: wait, fail. */
+  tokens = [];
+  beforeToken = async () => {};
+
+  async start(pages) {
+    const token = async (_, response) => {
+      const fresh = this.token();
+      this.tokens.push(fresh);
+      await this.beforeToken(response);
+      return response.headersSent ? null : { token: fresh };
+    };
+    return super.start({ "/token": token, ...pages });
+  }
+
+  token(claims = {}, secret = this.secret) {
+    const now = Math.floor(Date.now() / 1000);
+    const who = { tenantId: "ten_acme", userId: this.user, userRoles: this.roles };
+    return signed({ ...who, iat: now, exp: now + this.lifetime, jti: randomUUID(), ...claims }, secret);
+  }
+}
+
+/** The app behind: shows who calls as a page or as JSON, /events streams, and WebSockets echo. */
+class App extends Site {
+  async start(answers) {
+    const events = (_, response) => {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      let count = 0;
+      const timer = setInterval(() => response.write(`data: ${(count += 1)}\n\n`), 100);
+      response.on("close", () => clearInterval(timer));
+    };
+    const who = ({ method, url, headers, body }) => {
+      const user = headers["x-user-id"] ?? null;
+      if (!headers.accept?.includes("text/html")) return { method, url, user, roles: headers["x-roles"] ?? null, body };
+      return `<!doctype html><title>Portal</title><h1>${user ?? "nobody"}</h1><p>${url}</p>`;
+    };
+    await super.start({ "/events": events, ...answers }, who);
+    this.server.on("upgrade", (request, socket) => this.echo(request, socket));
+    return this;
+  }
+
+  /** Chooses the first protocol that was offered, and sends each message back as it came. */
+  echo(request, socket) {
+    const { headers, url } = request;
+    this.requests.push({ method: "UPGRADE", url, path: new URL(url, "http://site").pathname, headers });
+    const accept = createHash("sha1").update(`${headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+    const protocol = headers["sec-websocket-protocol"]?.split(",")[0].trim();
+    const lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"];
+    lines.push(`Sec-WebSocket-Accept: ${accept.digest("base64")}`);
+    if (protocol) lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+    let bytes = Buffer.alloc(0);
+    socket.on("data", (chunk) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      // Short messages will do: a length in one byte, masked as a client's are.
+      while (bytes.length >= 6 && bytes.length >= 6 + (bytes[1] & 127)) {
+        const length = bytes[1] & 127;
+        if (length > 125) throw new Error("the echo takes short messages only");
+        const mask = bytes.subarray(2, 6);
+        const text = Buffer.from(bytes.subarray(6, 6 + length).map((byte, at) => byte ^ mask[at % 4]));
+        const kind = bytes[0] & 15;
+        bytes = bytes.subarray(6 + length);
+        socket.write(Buffer.concat([Buffer.from([0x80 | (kind === 9 ? 10 : kind), length]), text]));
+        if (kind === 8) socket.end();
+      }
+    });
+  }
+}
+
+/** Vestibule before the app, in a folder of its own. */
+class Portal {
+  log = "";
+
+  async start({ app, customer, origins = [], tenant = "", routes = "", config }) {
+    const binary = process.env.VESTIBULE_BIN;
+    if (!binary) throw new Error("VESTIBULE_BIN is to be the path of the binary");
+    this.folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
+    this.port = await freePort();
+    this.origin = `http://localhost:${this.port}`;
+    writeFileSync(join(this.folder, "session.key"), randomBytes(32).toString("base64url"), { mode: 0o600 });
+    writeFileSync(join(this.folder, "acme.key"), customer.secret, { mode: 0o600 });
+    const text = config
+      ? config({ app, customer, portal: this })
+      : `
+[listen]
+address = "127.0.0.1:${this.port}"
+[session]
+keys = [{ id = "1", file = "session.key" }]
+[ledger]
+memory = true
+[tenants.ten_acme]
+dialect = "gateway"
+keys = [{ id = "1", file = "acme.key" }]
+leeway = "0s"
+origins = ${JSON.stringify([customer.origin, ...origins])}
+login_url = "${customer.origin}/login"
+${tenant}
+[upstreams.app]
+servers = ["127.0.0.1:${app.port}"]
+[[routes]]
+path = "/"
+upstream = "app"
+handoff_param = "token"
+[[routes]]
+path = "/public"
+auth = "public"
+upstream = "app"
+${routes}`;
+    writeFileSync(join(this.folder, "proxy.toml"), text);
+    this.child = spawn(resolve(binary), ["run", "-c", join(this.folder, "proxy.toml")], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child.on("error", (failure) => (this.log += failure));
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (chunk) => (this.log += chunk));
+    await until(() => this.listens(), "Vestibule listens");
+    return this;
+  }
+
+  async listens() {
+    if (this.child.exitCode !== null) throw new Error("Vestibule ended");
+    const socket = createConnection(this.port, "127.0.0.1");
+    const outcome = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    return outcome;
+  }
+
+  async end() {
+    const isUp = this.child && this.child.exitCode === null && this.child.signalCode === null;
+    const ended = isUp && once(this.child, "exit");
+    this.kill();
+    await ended;
+  }
+
+  kill() {
+    this.child?.kill("SIGKILL");
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** All that one scenario starts. It ends with it, whatever happens. */
+export class Stage {
+  started = [];
+
+  constructor(name) {
+    this.name = name;
+    // Killed from outside, as by a test runner that waited too long.
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, () => process.exit(1));
+    process.once("exit", () => this.started.forEach((thing) => thing.kill?.()));
+  }
+
+  async begin(thing, ...options) {
+    this.started.push(thing);
+    return thing.start(...options);
+  }
+
+  customer(pages = {}) {
+    return this.begin(new Customer(), pages);
+  }
+
+  app(answers = {}) {
+    return this.begin(new App(), answers);
+  }
+
+  site(answers = {}) {
+    return this.begin(new Site(), answers);
+  }
+
+  vestibule(options) {
+    return this.begin(new Portal(), options);
+  }
+
+  /** Chromium with a profile of its own. `preferences` are Chromium's; `blocksPopups` leaves its blocker on. */
+  async browser({ args = [], preferences, blocksPopups = false } = {}) {
+    const paths = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"];
+    const executablePath = paths.find((path) => path && existsSync(path));
+    if (!executablePath) throw new Error("no Chromium: run `make setup`");
+    const folder = mkdtempSync(join(tmpdir(), "vestibule-chromium-"));
+    const clear = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+    const things = { kill: clear, end: clear };
+    this.started.push(things);
+    if (preferences) {
+      mkdirSync(join(folder, "Default"));
+      writeFileSync(join(folder, "Default/Preferences"), JSON.stringify(preferences));
+    }
+    const quiet = [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+    ];
+    quiet.push("--disable-component-update", "--disable-sync");
+    const ignoreDefaultArgs = blocksPopups ? ["--disable-popup-blocking"] : [];
+    const options = { executablePath, headless: true, args: [...quiet, ...args], ignoreDefaultArgs };
+    const context = await chromium.launchPersistentContext(folder, {
+      ...options,
+      viewport: { width: 1000, height: 700 },
+    });
+    context.setDefaultTimeout(10_000);
+    things.end = async () => {
+      await context.close();
+      things.kill();
+    };
+    return context;
+  }
+
+  /** A picture of the page, for people to look at. */
+  async shot(page, name) {
+    const folder = process.env.SHOTS || join(root, "target/browser");
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+  }
+
+  get log() {
+    return this.started.map((thing) => thing.log ?? "").join("");
+  }
+
+  async end() {
+    for (const thing of this.started.reverse()) await thing.end?.();
+    this.started = [];
+  }
+}

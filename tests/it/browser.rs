@@ -1,0 +1,78 @@
+//! Vestibule as a browser meets it: the scenarios of `tests/browser/`, played in Chromium.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `tests/browser/run.mjs`, which starts what it needs and ends it again.
+fn run(words: &[&str]) -> Output {
+    let mut command = Command::new("node");
+    command.arg(root().join("tests/browser/run.mjs")).args(words);
+    command.env("VESTIBULE_BIN", env!("CARGO_BIN_EXE_vestibule"));
+    if std::env::var_os("SHOTS").is_none() {
+        command.env("SHOTS", root().join("target/browser"));
+    }
+    command.output().unwrap_or_else(|e| panic!("node does not start ({e}); run `make setup`"))
+}
+
+fn play(theme: &str, scenario: &str) {
+    let output = run(&[theme, scenario]);
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success(), "{said}");
+}
+
+/// A test for each scenario, and the list of all of them.
+macro_rules! scenarios {
+    ($($theme:ident { $($scenario:ident)* })*) => {
+        const ALL: &[&str] = &[$($(concat!(stringify!($theme), " ", stringify!($scenario)),)*)*];
+        $(mod $theme {
+            $(#[test]
+            fn $scenario() {
+                super::play(stringify!($theme), stringify!($scenario));
+            })*
+        })*
+    };
+}
+
+scenarios! {
+    client {
+        is_small
+        loads_as_a_script
+        loads_as_a_module
+        tells_misuse
+        many_requests_share_one_refresh
+        request_objects_are_repeated
+        a_refused_new_token_is_the_end
+        without_a_new_token_the_refusal_is_returned
+        waiting_for_a_token_can_be_aborted
+        refreshes_shortly_before_expiry
+        a_clock_that_is_wrong_does_no_harm
+        the_token_goes_nowhere_else
+        opens_the_portal_signed_in
+        each_tab_has_a_token_of_its_own
+        a_double_click_opens_one_tab
+        a_blocked_tab_is_told
+        a_click_opens_past_the_blocker
+        a_tab_that_was_closed_spends_nothing
+        without_a_token_the_tab_asks_to_log_in
+        a_page_without_referrer_opens_the_portal
+        a_websocket_speaks
+        a_websocket_that_was_ended_gets_a_new_token
+        logs_out
+        embeds_a_page_signed_in
+        embedded_without_cookies_it_goes_by_the_bearer
+        only_who_embeds_and_is_embedded_share_tokens
+    }
+}
+
+#[test]
+fn no_scenario_is_forgotten() {
+    let output = run(&["--list"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), ALL);
+}
