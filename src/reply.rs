@@ -13,7 +13,7 @@ use crate::{
     denial::{Denial, Refusal},
     exchange::{Answer, Outcome, Who},
     head::elements,
-    pages::{self, FormNames},
+    pages::{self, Addressee, FormNames, Link, Page, Pages},
     visitor::Visitor,
 };
 
@@ -34,6 +34,7 @@ pub struct Audience<'a> {
     pub target: &'a str,
     pub manner: Manner,
     pub request_id: &'a str,
+    pub pages: &'a Pages,
 }
 
 /// What was refused.
@@ -61,10 +62,15 @@ impl Reply {
         reply
     }
 
-    fn page(self, html: String) -> Self {
-        const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-        let mut reply = self.with("Content-Type", "text/html; charset=utf-8").with("Content-Security-Policy", POLICY);
-        reply.body = html.into();
+    fn page(self, page: Page) -> Self {
+        const POLICY: &str = "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+        let policy = format!("default-src 'none'; {}; {POLICY}", page.maker.sources());
+        let mut reply = self
+            .with("Content-Type", "text/html; charset=utf-8")
+            .with("Content-Language", page.language)
+            .with("Vary", "Accept-Language")
+            .with("Content-Security-Policy", policy);
+        reply.body = page.html.into();
         reply
     }
 
@@ -84,8 +90,9 @@ impl Reply {
                 Self::new(StatusCode::SEE_OTHER).with("Location", login_url)
             }
             (login_url, _) if is_navigation => {
-                let link = login_url.filter(|_| spelling.refresh).map(url::Url::as_str);
-                Self::new(status).page(pages::denied(denial, link, audience.request_id))
+                let links = Link::from(denial, login_url, audience.method, audience.target);
+                let tenant = refusal.tenant.as_ref().map(|tenant| &tenant.id);
+                Self::new(status).page(audience.reader().denied(denial, tenant, &links))
             }
             _ => Self::new(status).data("application/problem+json", &problem(denial, audience.request_id)),
         };
@@ -109,7 +116,7 @@ impl Reply {
     }
 
     /// The answer to an outcome of our own endpoints.
-    pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, request_id: &str) -> Self {
+    pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, reader: &Addressee<'_>) -> Self {
         match outcome {
             Outcome::SignedIn { who, set_cookies, answer, .. } => {
                 let reply = match answer {
@@ -118,7 +125,7 @@ impl Reply {
                 };
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
-            Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
+            Outcome::Ask(question) => Self::new(StatusCode::OK).page(reader.question(question, names)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
             Outcome::SignedOut { set_cookies, answer, .. } => {
                 let reply = match answer {
@@ -161,6 +168,11 @@ impl Audience<'_> {
         }
         let form = self.headers.get(REFERER).and_then(|value| value.to_str().ok());
         visitor.return_path(form, |_| false)
+    }
+
+    /// Who reads a page, if there is one.
+    fn reader(&self) -> Addressee<'_> {
+        Addressee { pages: self.pages, headers: self.headers, request_id: self.request_id }
     }
 
     /// A person looking at a browser's window: told so by the browser, or else by what it would rather read.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use super::{Context, Door};
@@ -12,7 +12,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
-    pages::FormNames,
+    pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
     request_id,
     route::Refusals,
@@ -45,7 +45,7 @@ impl Door {
             Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
         let route = self.gate.find(&head)?;
         match request.handoff(route).await {
-            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
+            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, head.headers, context))),
             // A report_only route shows the page all the same; who comes without a session is reported below.
             Some(Err(refusal)) if route.refusals == Refusals::Reported => {
                 context.entry.refused(refusal, Refusals::Reported);
@@ -83,14 +83,15 @@ impl Door {
             Endpoint::Revoke => request.revoke().await,
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
-        Ok(self.outcome(&outcome.map_err(Refused::exchange)?, context))
+        Ok(self.outcome(&outcome.map_err(Refused::exchange)?, head.headers, context))
     }
 
-    fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {
+    fn outcome(&self, outcome: &Outcome, headers: &HeaderMap, context: &mut Context) -> Reply {
         context.entry.did(outcome);
         let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
-        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
+        let reader = Addressee { pages: &self.pages, headers, request_id: &context.entry.request_id };
+        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &reader)
     }
 
     /// Makes the answer to a refusal, and notes it.
@@ -107,6 +108,7 @@ impl Door {
             target: &context.target,
             manner,
             request_id: &context.entry.request_id,
+            pages: &self.pages,
         };
         let reply = Reply::refusal(&refusal, &audience);
         context.entry.refused(refusal, Refusals::Enforced);
