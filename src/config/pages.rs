@@ -23,11 +23,15 @@ pub fn pages(root: &Section<'_>) -> Arc<Pages> {
     section.reader.note_folder(&folder, listing.as_deref().ok());
     match listing {
         Ok(names) if names.len() > MOST_FILES => {
-            section.problem("templates", format!("{} holds more than {MOST_FILES} files; name a folder of templates", given.value));
+            section.problem(
+                "templates",
+                format!("{} holds more than {MOST_FILES} files; name a folder of templates", given.value),
+            );
         }
         Ok(names) => return Files { reader: section.reader, folder }.pages(&names),
         Err(e) => {
-            let what = format!("{} cannot be read: {e}; name a folder, relative to the configuration's own", given.value);
+            let what =
+                format!("{} cannot be read: {e}; name a folder, relative to the configuration's own", given.value);
             section.problem("templates", what);
         }
     }
@@ -97,7 +101,9 @@ impl Files<'_> {
         let bytes = fs::read(&path);
         self.reader.note(&path, bytes.as_deref().ok());
         let text = match bytes {
-            Ok(bytes) if bytes.len() > MOST_BYTES => Err(format!("is larger than {} KiB; make it smaller", MOST_BYTES >> 10)),
+            Ok(bytes) if bytes.len() > MOST_BYTES => {
+                Err(format!("is larger than {} KiB; make it smaller", MOST_BYTES >> 10))
+            }
             Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8; save it so".to_owned()),
             Err(e) => Err(format!("cannot be read: {e}; check its mode")),
         };
@@ -142,7 +148,10 @@ fn texts(root: &Section<'_>, texts: &mut Texts) {
                 section.reader.report(text.at, format!("{unknown} stands for nothing here{remedy}"));
             } else if let Some(missing) = known.difference(&used).next() {
                 let missing = named(missing);
-                section.reader.report(text.at, format!("{name}.{key} does not say {missing}; add it, or nobody knows who is meant"));
+                section.reader.report(
+                    text.at,
+                    format!("{name}.{key} does not say {missing}; add it, or nobody knows who is meant"),
+                );
             }
             of_section.insert(key.clone(), text.value.to_owned());
         }

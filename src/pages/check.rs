@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use minijinja::Environment;
 
-use super::{
-    DENIED, FormNames, LAYOUT, Link, LinkKind, Own, Pages, QUESTION, TEMPLATES, VARIABLES, asked, denied,
-};
+use super::{DENIED, FormNames, LAYOUT, Link, LinkKind, Own, Pages, QUESTION, TEMPLATES, VARIABLES, asked, denied};
 use crate::{
     denial::Denial,
     exchange::Question,
@@ -100,10 +98,11 @@ fn question(instead_of: Option<Identity>) -> Question {
 }
 
 /// What a question lacks without which nobody could agree, or would not know to what.
-fn missing(html: &str, question: &Question) -> Option<String> {
+fn missing(html: &str, question: &Question) -> Option<&'static str> {
     let tags = tags(html);
     let posts = |tag: &&Tag| {
-        tag.has("method", "post") && tag.value("action").is_some_and(|to| to.replace("&#x2f;", "/") == "/_auth/exchange")
+        tag.has("method", "post")
+            && tag.value("action").is_some_and(|to| to.replace("&#x2f;", "/") == "/_auth/exchange")
     };
     let is_field = |name: &str, value: &str| {
         tags.iter().any(|tag| tag.name == "input" && tag.has("name", name) && tag.has("value", value))
@@ -124,10 +123,10 @@ fn missing(html: &str, question: &Question) -> Option<String> {
     } else {
         return None;
     };
-    Some(what.to_owned())
+    Some(what)
 }
 
-fn at_form(own: &Own, text: String) -> Fault {
+fn at_form(own: &Own, text: &str) -> Fault {
     let template = TEMPLATES.into_iter().rev().find(|name| own.names.contains(*name) && *name != DENIED);
     let template = template.unwrap_or(LAYOUT);
     let source = own.environment.get_template(template).map(|found| line_of(found.source(), "<form"));

@@ -9,8 +9,7 @@ const MOST: usize = 32;
 
 /// The index of the language that suits best; 0 where none does.
 pub fn preferred(headers: &HeaderMap, available: &[&str]) -> usize {
-    let mut ranges: Vec<(&str, u16)> =
-        elements(headers, ACCEPT_LANGUAGE).filter_map(range).take(MOST).collect();
+    let mut ranges: Vec<(&str, u16)> = elements(headers, ACCEPT_LANGUAGE).filter_map(range).take(MOST).collect();
     let refused: Vec<&str> = ranges.iter().filter(|(_, weight)| *weight == 0).map(|(tag, _)| *tag).collect();
     ranges.retain(|(_, weight)| *weight > 0);
     // Stable: among equals the first comes first.
@@ -21,19 +20,17 @@ pub fn preferred(headers: &HeaderMap, available: &[&str]) -> usize {
 }
 
 /// What a range leads to: the language itself, the same without region, or a region of it; for `*` the first of all.
-fn find_range(range: &str, find: &dyn Fn(&dyn Fn(&str) -> bool) -> Option<usize>) -> Option<usize> {
+fn find_range(range: &str, find: &Find<'_>) -> Option<usize> {
     if range == "*" {
         return find(&|_| true);
     }
-    let mut shorter = Some(range);
-    while let Some(wanted) = shorter {
-        if let Some(found) = find(&|tag| tag.eq_ignore_ascii_case(wanted)) {
-            return Some(found);
-        }
-        shorter = wanted.rsplit_once('-').map(|(rest, _)| rest);
-    }
-    find(&|tag| is_within(tag, range))
+    let mut shorter = std::iter::successors(Some(range), |range| range.rsplit_once('-').map(|(rest, _)| rest));
+    let exact = shorter.find_map(|wanted| find(&|tag| tag.eq_ignore_ascii_case(wanted)));
+    exact.or_else(|| find(&|tag| is_within(tag, range)))
 }
+
+/// Finds the first language that fits.
+type Find<'a> = dyn Fn(&dyn Fn(&str) -> bool) -> Option<usize> + 'a;
 
 /// Whether a range names a language or what it is a region of.
 fn is_within(tag: &str, range: &str) -> bool {
@@ -114,8 +111,24 @@ mod tests {
     #[test]
     fn rubbish_is_passed_over() {
         for accept in [
-            "", ",", ";", ";;;q", "q=1", "de;q=2", "de;q=1.001", "de;q=-1", "de;q=nan", "de;q=0.1234", "de;level=1",
-            "de_AT", "-de", "de-", "d\t e", "<script>", "****", "*-*",
+            "",
+            ",",
+            ";",
+            ";;;q",
+            "q=1",
+            "de;q=2",
+            "de;q=1.001",
+            "de;q=-1",
+            "de;q=nan",
+            "de;q=0.1234",
+            "de;level=1",
+            "de_AT",
+            "-de",
+            "de-",
+            "d\t e",
+            "<script>",
+            "****",
+            "*-*",
         ] {
             assert_eq!(prefers(accept), "en", "{accept}");
             assert_eq!(prefers(&format!("{accept}, fr;q=0.1")), "fr", "{accept}");

@@ -149,15 +149,14 @@ impl Pages {
 
     fn render(&self, template: &str, texts: &Texts, variables: Value) -> Page {
         let page = |html, maker| Page { html, language: texts.language.clone(), maker };
-        match self.own.as_ref().filter(|own| own.makes(template)) {
-            Some(own) => match own.render(template, variables.clone()) {
+        if let Some(own) = self.own.as_ref().filter(|own| own.makes(template)) {
+            match own.render(template, variables.clone()) {
                 Ok(html) => return page(html, Maker::Operator),
                 Err(e) if !self.is_told.swap(true, Ordering::Relaxed) => {
                     tracing::warn!(target: "vestibule", "a template of pages.templates failed, the built-in page was shown: {e}");
                 }
                 Err(_) => {}
-            },
-            None => {}
+            }
         }
         let html = HOUSE.get_template(template).and_then(|page| page.render(variables));
         page(html.expect("the templates render whatever text they are given"), Maker::House)
@@ -192,8 +191,23 @@ fn environment() -> Environment<'static> {
 
 /// What every template can name; a test holds that these are all.
 const VARIABLES: [&str; 17] = [
-    "lang", "dir", "code", "status", "title", "text", "advice", "embedded", "links", "tenant", "user", "other", "form",
-    "stay", "request_id", "reference", "own",
+    "lang",
+    "dir",
+    "code",
+    "status",
+    "title",
+    "text",
+    "advice",
+    "embedded",
+    "links",
+    "tenant",
+    "user",
+    "other",
+    "form",
+    "stay",
+    "request_id",
+    "reference",
+    "own",
 ];
 
 fn denied(texts: &Texts, denial: Denial, tenant: Option<&TenantId>, links: &[Link], request_id: &str) -> Value {
@@ -367,15 +381,15 @@ mod tests {
     fn the_variables_are_those_that_are_documented() {
         let texts = &built_in()[0];
         let names = FormNames { token: "token", return_to: "return_to" };
-        for variables in [
-            denied(texts, Denial::TokenSpent, None, &[], "id"),
-            asked(texts, &question(None), &names, "id"),
-        ] {
+        for variables in
+            [denied(texts, Denial::TokenSpent, None, &[], "id"), asked(texts, &question(None), &names, "id")]
+        {
             let found: BTreeSet<String> = variables.try_iter().expect("a map").map(|name| name.to_string()).collect();
             assert_eq!(found, VARIABLES.map(str::to_owned).into());
         }
         let readme = include_str!("../../README.md");
-        let table = readme.split("### `[pages]`").nth(1).and_then(|rest| rest.split("\n### ").next()).expect("a section");
+        let table =
+            readme.split("### `[pages]`").nth(1).and_then(|rest| rest.split("\n### ").next()).expect("a section");
         for name in VARIABLES {
             assert!(table.contains(&format!("`{name}")), "{name}");
         }
@@ -384,13 +398,12 @@ mod tests {
     #[test]
     #[allow(clippy::panic, reason = "a test fails by panicking")]
     fn a_template_that_fails_gives_way_to_the_built_in_page() {
-        let pages = Pages::new(
-            built_in().to_vec(),
-            vec![("denied.html".into(), "{{ 1 // (request_id|length - 2) }}".into())],
-        );
+        let pages =
+            Pages::new(built_in().to_vec(), vec![("denied.html".into(), "{{ 1 // (request_id|length - 2) }}".into())]);
         let pages = pages.unwrap_or_else(|faults| panic!("{faults:?}"));
         let headers = HeaderMap::new();
-        let page = |request_id| Addressee { pages: &pages, headers: &headers, request_id }.denied(Denial::NoRoute, None, &[]);
+        let page =
+            |request_id| Addressee { pages: &pages, headers: &headers, request_id }.denied(Denial::NoRoute, None, &[]);
         assert_eq!((page("abc").html.as_str(), page("abc").maker), ("1", Maker::Operator));
         let built_in = page("ab");
         assert_eq!(built_in.maker, Maker::House);

@@ -32,6 +32,7 @@ mod leaks;
 mod ledger_on_disk;
 mod ledger_on_redis;
 mod ledgers;
+mod pages;
 mod redis_in_trouble;
 mod redis_servers;
 mod reload;
