@@ -132,7 +132,7 @@ async fn a_spent_token_with_its_live_session_is_that_session() {
     assert_eq!(answer.code(), "token_spent");
     let page = door.get(&link).navigating().send().await;
     assert_eq!(page.status, 401);
-    assert!(page.text().contains("Token has already been used"));
+    assert!(page.text().contains("This sign-in link was already used"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
