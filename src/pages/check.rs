@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use minijinja::Environment;
 
-use super::{DENIED, FormNames, LAYOUT, Link, LinkKind, Own, Pages, QUESTION, TEMPLATES, VARIABLES, asked, denied};
+use super::{
+    DENIED, FormNames, LAYOUT, Link, LinkKind, Own, Pages, QUESTION, TEMPLATES,
+    variables::{VARIABLES, asked, denied},
+};
 use crate::{
     denial::Denial,
     exchange::Question,

@@ -6,6 +6,7 @@ mod language;
 mod links;
 mod names;
 mod texts;
+mod variables;
 
 use std::{
     collections::BTreeSet,
@@ -16,21 +17,16 @@ use std::{
 };
 
 use http::HeaderMap;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 
-use crate::{
-    denial::Denial,
-    exchange::Question,
-    identity::{Identity, TenantId},
-};
+use crate::{denial::Denial, exchange::Question, identity::TenantId};
 
 pub use check::Fault;
 pub use language::is_tag;
 pub use links::{Link, LinkKind};
 pub use texts::{DIRECTIONS, Texts, built_in, english, placeholders};
 
-use names::Name;
-use texts::filled;
+use variables::{asked, denied};
 
 /// The templates: the layout, and what stands in it. An operator's have the same names.
 pub const TEMPLATES: [&str; 3] = [LAYOUT, DENIED, QUESTION];
@@ -189,72 +185,6 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// What every template can name; a test holds that these are all.
-const VARIABLES: [&str; 17] = [
-    "lang",
-    "dir",
-    "code",
-    "status",
-    "title",
-    "text",
-    "advice",
-    "embedded",
-    "links",
-    "tenant",
-    "user",
-    "other",
-    "form",
-    "stay",
-    "request_id",
-    "reference",
-    "own",
-];
-
-fn denied(texts: &Texts, denial: Denial, tenant: Option<&TenantId>, links: &[Link], request_id: &str) -> Value {
-    let spelling = denial.spelling();
-    let text = |key| texts.of(spelling.code, key);
-    let is_embedded = links.iter().any(|link| link.kind == LinkKind::OpenInTab);
-    let links: Vec<Value> = links
-        .iter()
-        .map(|link| {
-            let kind = link.kind.name();
-            context! { kind, href => link.href.as_str(), target => link.target, label => texts.of("links", kind) }
-        })
-        .collect();
-    context! {
-        code => spelling.code, status => spelling.status, title => text("title"), text => text("text"), advice => text("advice"),
-        embedded => is_embedded.then(|| texts.of("page", "embedded")), links, tenant => tenant.map(TenantId::as_str),
-        user => (), other => (), form => (), stay => (), ..of_all(texts, request_id)
-    }
-}
-
-fn asked(texts: &Texts, question: &Question, names: &FormNames<'_>, request_id: &str) -> Value {
-    let code = if question.instead_of.is_some() { "switch" } else { "confirm" };
-    let name = |identity: &Identity| Name::of(identity);
-    let (user, other) = (name(&question.user), question.instead_of.as_ref().map(name));
-    let mut html = vec![("user", user.html())];
-    html.extend(other.as_ref().map(|other| ("other", other.html())));
-    let text = |key| filled(texts.of(code, key), &html);
-    let field = |name, value| context! { name => name, value => value };
-    let fields =
-        [field(names.token, &*question.token), field(names.return_to, &*question.return_to), field("agreed", "yes")];
-    context! {
-        code, status => 200, title => texts.of(code, "title"), text => text("text"), advice => text("advice"),
-        embedded => (), links => Vec::<Value>::new(), tenant => question.user.tenant.as_str(),
-        user => user.value(), other => other.as_ref().map(Name::value),
-        form => context! { action => "/_auth/exchange", fields, button => text("continue") },
-        stay => other.is_some().then(|| context! { href => question.return_to.as_str(), label => text("stay") }),
-        ..of_all(texts, request_id)
-    }
-}
-
-fn of_all(texts: &Texts, request_id: &str) -> Value {
-    context! {
-        lang => texts.language.as_str(), dir => texts.direction, own => texts.own.clone(), request_id,
-        reference => texts.of("page", "reference"),
-    }
-}
-
 /// What a refusal means, for scripts: in English, no more than its code says.
 pub fn explanation(denial: Denial) -> &'static str {
     match denial {
@@ -287,7 +217,8 @@ mod tests {
 
     use http::{HeaderValue, Method, header::ACCEPT_LANGUAGE};
 
-    use super::*;
+    use super::{variables::VARIABLES, *};
+    use crate::identity::Identity;
 
     fn headers(language: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(language))])
