@@ -38,6 +38,7 @@ use crate::{
     leftovers::{AppCookies, Leftovers},
     log::{self, Entry},
     origin::{Origins, Readers},
+    pages::Pages,
     reply::Reply,
     request_id::RequestIds,
     route::Refusals,
@@ -65,6 +66,7 @@ pub struct Door {
     request_ids: Arc<RequestIds>,
     in_flight: InFlightLimit,
     underway: Arc<Underway>,
+    pages: Arc<Pages>,
 }
 
 /// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
@@ -141,6 +143,7 @@ impl Door {
             request_ids: before.map_or_else(Arc::default, |door| door.request_ids.clone()),
             in_flight,
             underway: before.map_or_else(Arc::default, |door| door.underway.clone()),
+            pages: config.pages.clone(),
         }
     }
 

@@ -35,6 +35,7 @@ mod ledger_on_redis;
 mod ledgers;
 mod leftovers;
 mod origins;
+mod pages;
 mod redis_in_trouble;
 mod redis_servers;
 mod reload;
