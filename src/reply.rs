@@ -166,7 +166,10 @@ impl Reply {
     /// Says which pages may read the answer, and show it in a frame.
     pub fn for_pages(mut self, readers: Readers<'_>, frames: &Origins) -> Self {
         if readers != Readers::AsTheAppSays {
-            self = self.with("Vary", "Origin");
+            match self.headers.iter_mut().find(|(name, _)| *name == "Vary") {
+                Some((_, names)) => names.push_str(", Origin"),
+                None => self = self.with("Vary", "Origin"),
+            }
         }
         self.headers.extend(readers.headers());
         if let Some(directive) = frames.frame_ancestors() {
