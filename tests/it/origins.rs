@@ -236,9 +236,19 @@ async fn a_websocket_by_cookie_is_opened_by_our_pages_and_the_tenants_alone() {
     for origin in ["http://portal.test", CUSTOMER] {
         assert_eq!(ask().header("Origin", origin).send().await.status, 200, "{origin}: the app may answer");
     }
-    let protocols = format!("chat, bearer.{}", ACME.token("maya"));
-    let by_token = handshake(door.get("/chat")).header("Sec-WebSocket-Protocol", protocols);
-    assert_eq!(by_token.header("Origin", "https://evil.test").send().await.status, 200);
+    let token = ACME.token("maya");
+    let by_token = |token: &str| {
+        let ask = handshake(door.get("/chat")).header("Sec-WebSocket-Protocol", format!("chat, bearer.{token}"));
+        ask.header("Origin", "https://evil.test").send()
+    };
+    let answer = by_token(&token).await;
+    assert!(answer.status == 200 && !String::from_utf8_lossy(&answer.raw).contains(&token), "it is not echoed");
+    let expired = ACME.with(serde_json::json!({ "iat": 0, "exp": 60 }));
+    for refused in ["x.y.z", &expired] {
+        let answer = by_token(refused).await;
+        assert!(answer.status == 401 && !String::from_utf8_lossy(&answer.raw).contains(refused));
+    }
+    assert_eq!(handshake(door.get("/chat")).send().await.code(), "token_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
