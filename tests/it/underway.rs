@@ -32,8 +32,6 @@ async fn quiet_app() -> String {
                     if seen.ends_with(b"\r\n\r\n") {
                         let is_handshake = String::from_utf8_lossy(&seen).to_lowercase().contains("upgrade: websocket");
                         let answer: &[u8] = if is_handshake {
-                            // See `streams`: Pingora does not bear an app that is faster than any.
-                            tokio::time::sleep(Duration::from_millis(100)).await;
                             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
                         } else {
                             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
