@@ -145,8 +145,7 @@ impl Door {
             // Who listens says nothing: without this nobody would notice that they are gone.
             Connection::of(downstream).and_then(Connection::tcp).inspect(|tcp| tunnel::probe(tcp));
         }
-        let has_framing =
-            [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers.contains_key(name));
+        let has_framing = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers.contains_key(name));
         if !has_framing && !is_whole && !matches!(response.status.as_u16(), 204 | 304) {
             // Ends with its connection there, and here without.
             response.set_version(Version::HTTP_11);

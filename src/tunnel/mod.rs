@@ -43,10 +43,10 @@ pub const IDLE: Duration = Duration::from_secs(3_600);
 const HALF: Duration = Duration::from_secs(10);
 
 /// How long it is tried to come to the end of a frame.
-const MOMENT: Duration = Duration::from_millis(300);
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// How long a goodbye may take in all, the client's answer to it included.
-pub const GOODBYE: Duration = Duration::from_millis(1_300);
+pub const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A side that is gone without a word is noticed within two minutes or so.
 pub const PROBES: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
@@ -153,7 +153,9 @@ impl Tunnel {
             sooner(since + self.patience, How::Error);
         }
         if directions.iter().any(|pass| pass.has_ended()) {
-            sooner(self.last_moved + HALF, self.closed_or(How::Error));
+            // Once both have said goodbye there is nothing to wait for but the end of the connection.
+            let is_over = directions.iter().all(|pass| pass.frames().has_closed());
+            sooner(self.last_moved + if is_over { GOODBYE } else { HALF }, self.closed_or(How::Error));
         }
         if directions.iter().any(|pass| pass.is_discarding()) {
             sooner(*self.discarding_since.get_or_insert(now) + HALF, self.closed_or(How::Error));

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Ask, Certificate, Door, Issuer, PATIENCE, Upstream, two_tenants};
+use crate::support::{Ask, Certificate, Door, Issuer, PATIENCE, Upstream, two_tenants, websocket::handshake};
 
 const ACME: Issuer = Issuer::ACME;
 const COOKIE: &str = "__Host-vestibule";
@@ -69,13 +69,6 @@ async fn open(ask: Ask, door: &Door) -> TcpStream {
         seen.push(byte[0]);
     }
     stream
-}
-
-fn handshake(ask: Ask) -> Ask {
-    ask.header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
 /// Whether the connection ends within the two seconds that are promised.
