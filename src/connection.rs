@@ -30,10 +30,11 @@ use pingora::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
+    alarm::Alarm,
     body,
     denial::Reason,
     framing::{Body, HeadReader},
@@ -114,33 +115,6 @@ pub struct Parts {
     /// How long nothing may be taken.
     pub idle: Duration,
     pub place: Option<InFlight>,
-}
-
-/// A timer that is set anew when it rings too early, or would ring too late, and not for every request.
-pub struct Alarm {
-    pub at: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Alarm {
-    /// One that rings then.
-    pub fn at(at: Instant) -> Self {
-        Self { at, timer: Box::pin(sleep_until(at)) }
-    }
-
-    /// Ready when it is time.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.timer.deadline() > self.at {
-                self.timer.as_mut().reset(self.at);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if Instant::now() >= self.at {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(self.at);
-        }
-    }
 }
 
 impl Connection {

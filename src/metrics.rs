@@ -63,11 +63,11 @@ impl Collector for OfWebSockets {
         let help = "WebSockets that are open";
         open.encode(encoder.encode_descriptor("websockets_open", help, None, open.metric_type())?)?;
         let ended = |how| ConstCounter::new(self.0.ended(how));
-        let help = "WebSockets that have ended, by how";
+        let help = "WebSockets that have ended, by why";
         let kind = ended(How::Closed).metric_type();
         let mut family = encoder.encode_descriptor("websockets_ended", help, None, kind)?;
         for how in How::ALL {
-            ended(how).encode(family.encode_family(&[("how", how.label())])?)?;
+            ended(how).encode(family.encode_family(&[("why", how.label())])?)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use pingora::{
     http::{RequestHeader, ResponseHeader},
     protocols::{Stream, http::v1::client::HttpSession, l4::ext::TcpKeepalive},
     proxy::Session as Downstream,
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{HttpPeer, Peer},
 };
 
 use super::{Context, Door, hops};
@@ -49,7 +49,14 @@ impl Lasting {
     }
 }
 
-/// To an app that is asked for something that lasts; never used again.
+/// Whence a connection may come.
+#[derive(Clone, Copy)]
+enum Source {
+    Any,
+    New,
+}
+
+/// Connections to apps that are asked for something that lasts; used again where the answer did not.
 pub(super) fn connector() -> TransportConnector {
     TransportConnector::new(None)
 }
@@ -62,27 +69,50 @@ impl Door {
         downstream: &mut Downstream,
         context: &mut Context,
     ) -> Result<()> {
-        let (stream, peer) = self.connect(context).await?;
-        let mut app = HttpSession::new_with_options(stream, &*peer);
-        (app.read_timeout, app.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
-        let request = self.request_for_app(asked, downstream, context)?;
-        app.write_request_header(Box::new(request)).await.map_err(|e| e.into_up())?;
-        let response = self.final_head(&mut app, downstream, context).await?;
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(asked, app, response, downstream, context).await;
+        let mut source = Source::Any;
+        loop {
+            let (stream, peer, was_reused) = self.connect(source, context).await?;
+            let mut app = HttpSession::new_with_options(stream, &*peer);
+            (app.read_timeout, app.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
+            let request = self.request_for_app(asked, downstream, context)?;
+            app.write_request_header(Box::new(request)).await.map_err(|e| e.into_up())?;
+            match self.final_head(&mut app, downstream, context).await {
+                Ok(response) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return self.switch(asked, app, response, downstream, context).await;
+                }
+                Ok(response) => {
+                    self.pass_answer(&mut app, response, downstream, context).await?;
+                    app.respect_keepalive();
+                    if let Some(stream) = app.reuse().await {
+                        self.connector.release_stream(stream, peer.reuse_hash(), peer.options.idle_timeout);
+                    }
+                    return Ok(());
+                }
+                Err(mut error) => {
+                    // An idle connection may be dead.
+                    error.retry.decide_reuse(was_reused);
+                    if !error.retry() {
+                        return Err(error);
+                    }
+                    source = Source::New;
+                }
+            }
         }
-        self.pass_answer(app, response, downstream, context).await
     }
 
-    /// A connection to one of the servers; the next where one cannot be reached.
-    async fn connect(&self, context: &mut Context) -> Result<(Stream, Box<HttpPeer>)> {
+    /// A connection to one of the servers, and whether it was used before; the next server where one cannot be reached.
+    async fn connect(&self, source: Source, context: &mut Context) -> Result<(Stream, Box<HttpPeer>, bool)> {
         loop {
             let mut peer = self.upstream_peer(context).await?;
             let (idle, interval, count) = tunnel::PROBES;
             peer.options.tcp_keepalive =
                 Some(TcpKeepalive { idle, interval, count: count as usize, user_timeout: Duration::ZERO });
-            match self.connector.new_stream(&*peer).await {
-                Ok(stream) => return Ok((stream, peer)),
+            let connected = match source {
+                Source::Any => self.connector.get_stream(&*peer).await,
+                Source::New => self.connector.new_stream(&*peer).await.map(|stream| (stream, false)),
+            };
+            match connected {
+                Ok((stream, was_reused)) => return Ok((stream, peer, was_reused)),
                 Err(error) => {
                     let error = self.fail_to_connect(context, error);
                     if !error.retry() {
@@ -134,7 +164,7 @@ impl Door {
     /// Passes an answer on as any other.
     async fn pass_answer(
         &self,
-        mut app: HttpSession,
+        app: &mut HttpSession,
         mut response: ResponseHeader,
         downstream: &mut Downstream,
         context: &mut Context,
@@ -196,8 +226,8 @@ impl Door {
             () = std::future::ready(()) => Vec::new(),
         };
         let opening = Opening { head, app: app.into_inner(), ahead };
-        let serving = Serving::of(context, Open::on(&self.websockets))?;
         let connection = Connection::of(downstream).ok_or_else(|| broken("no connection"))?;
+        let serving = Serving::of(context, Open::on(&self.websockets))?;
         connection.hand_over(Box::new(move |connection| Box::pin(serving.serve(connection, opening))));
         // It hands over the connection that it takes for one to be used again, and nothing has been written that it knows of.
         downstream.set_keepalive(Some(0));

@@ -27,12 +27,7 @@ use self::{
     frames::{GOING_AWAY, IDENTITY_ENDED, close, masked_close},
     pass::Pass,
 };
-use crate::{
-    connection::{Alarm, Connection},
-    socket::Socket,
-    underway::Why,
-    upstream::InFlight,
-};
+use crate::{alarm::Alarm, connection::Connection, socket::Socket, underway::Why, upstream::InFlight};
 
 pub use tally::{How, Open, Tally};
 
@@ -71,6 +66,7 @@ pub struct Tunnel {
     moved: u64,
     last_moved: Instant,
     discarding_since: Option<Instant>,
+    is_turn_of_app: bool,
     /// Of those there may be.
     _place: Option<InFlight>,
 }
@@ -108,6 +104,7 @@ impl Tunnel {
             moved: 0,
             last_moved: now,
             discarding_since: None,
+            is_turn_of_app: false,
             _place: parts.place,
         })
     }
@@ -125,9 +122,18 @@ impl Tunnel {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<How> {
-        let to_client = self.to_client.poll(cx, &mut self.app, &mut self.client);
-        let to_app = self.to_app.poll(cx, &mut self.client, &mut self.app);
-        if to_client.is_ready() && to_app.is_ready() {
+        // In turn: one of them may use up what a task may do at once.
+        self.is_turn_of_app = !self.is_turn_of_app;
+        let mut has_ended = true;
+        for is_of_app in [self.is_turn_of_app, !self.is_turn_of_app] {
+            let polled = if is_of_app {
+                self.to_client.poll(cx, &mut self.app, &mut self.client)
+            } else {
+                self.to_app.poll(cx, &mut self.client, &mut self.app)
+            };
+            has_ended &= polled.is_ready();
+        }
+        if has_ended {
             return Poll::Ready(self.closed_or(How::Error));
         }
         let now = Instant::now();

@@ -261,6 +261,6 @@ async fn open_ones_are_counted_and_how_they_ended() {
     first.closed().await;
     drop(second);
     eventually(5, "both have ended", async || has("vestibule_websockets_open 0").await).await;
-    assert!(has("vestibule_websockets_ended_total{how=\"closed\"} 2").await, "{}", metrics(&door).await);
-    assert!(has("vestibule_websockets_ended_total{how=\"identity_ended\"} 0").await);
+    assert!(has("vestibule_websockets_ended_total{why=\"closed\"} 2").await, "{}", metrics(&door).await);
+    assert!(has("vestibule_websockets_ended_total{why=\"identity_ended\"} 0").await);
 }
