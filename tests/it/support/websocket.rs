@@ -39,6 +39,7 @@ impl Echo {
             while let Ok((stream, _)) = listener.accept().await {
                 let (saw, closed) = (saw.clone(), closed.clone());
                 tokio::spawn(async move {
+                    #[allow(clippy::result_large_err, reason = "the library's")]
                     let see = |request: &Request, mut response: Response| {
                         let chat = request.headers().get("Sec-WebSocket-Protocol").is_some_and(|all| all == "chat");
                         if chat {
