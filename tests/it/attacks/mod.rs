@@ -85,7 +85,7 @@ async fn all(stage: &Stage) -> Vec<Case> {
 }
 
 /// Live cases that are no row, and where the test is that holds each.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 21] = [
     (tokens::WEAK_KEYS, "tests/it/attacks/tokens.rs"),
     ("A 30", "benches/timing.rs"),
     ("B 36 h2", "tests/it/http2.rs"),
