@@ -5,8 +5,7 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONNECTION,
-        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
-        X_FRAME_OPTIONS,
+        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY, X_FRAME_OPTIONS,
     },
 };
 use pingora::{Result, http::ResponseHeader};
@@ -67,7 +66,8 @@ pub fn finish(
     keep_our_cookies(response, stamp)?;
     if let Some(app_cookies) = app_cookies {
         let ours = app_cookies.set_cookies(&response.headers);
-        if !ours.is_empty() {
+        let is_framed = response.headers.get_all(SET_COOKIE).iter().any(|line| app_cookies.set_by_app(line).is_some());
+        if !ours.is_empty() || is_framed {
             // Before the app's own: what it sets now is not left over.
             let theirs: Vec<HeaderValue> = response.headers.get_all(SET_COOKIE).iter().cloned().collect();
             response.remove_header(&SET_COOKIE);
@@ -75,7 +75,7 @@ pub fn finish(
                 response.append_header(SET_COOKIE, line)?;
             }
             for line in theirs {
-                response.append_header(SET_COOKIE, line)?;
+                response.append_header(SET_COOKIE, app_cookies.set_by_app(&line).unwrap_or(line))?;
             }
             response.insert_header(CACHE_CONTROL, "private, no-store")?;
         }
@@ -139,14 +139,8 @@ fn share(response: &mut ResponseHeader, readers: Readers<'_>) -> Result<()> {
 
 /// Where tenants name origins, their pages may show the app's in frames and no others, whatever the app says of it.
 fn frame(response: &mut ResponseHeader, origins: &Origins) -> Result<()> {
-    let is_page = match response.headers.get(CONTENT_TYPE) {
-        Some(kind) => ["text/html", "application/xhtml"].iter().any(|page| {
-            kind.as_bytes().get(..page.len()).is_some_and(|start| start.eq_ignore_ascii_case(page.as_bytes()))
-        }),
-        // Browsers guess.
-        None => true,
-    };
-    let Some(directive) = origins.frame_ancestors().filter(|_| is_page) else {
+    // On whatever it is: browsers make pages of more than HTML, and guess.
+    let Some(directive) = origins.frame_ancestors() else {
         return Ok(());
     };
     // Browsers hold to each policy there is, so that the app's own would outdo ours.

@@ -11,7 +11,7 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 use crate::{
     identity::{Identity, Verified},
     ledger::Subjects,
-    session::{Session, SessionKeys, TAG},
+    session::{Place, Session, SessionKeys, TAG},
     tenant::Tenant,
     time::UnixTime,
     token::Claims,
@@ -43,6 +43,11 @@ impl Proof {
     pub fn of_session(tenant: Arc<Tenant>, session: Verified<Session>, value: &str) -> Self {
         let subjects = Subjects::of_session(&session);
         Self { tenant, subjects, kind: ProofKind::Session(session), tag: SessionKeys::tag(value) }
+    }
+
+    /// Whether it is a session of that place.
+    pub fn is_in(&self, place: Place) -> bool {
+        matches!(&self.kind, ProofKind::Session(session) if session.place == place)
     }
 
     /// When it was issued: revocations reach up to a time.

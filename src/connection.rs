@@ -13,7 +13,10 @@ use std::{
     mem::{self, MaybeUninit},
     os::fd::AsRawFd,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -87,6 +90,8 @@ pub struct Connection {
     alarm: Alarm,
     /// Rings when nothing could be written for too long; there while nothing can.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether what is answered may last.
+    lasts: AtomicBool,
     /// What becomes of it when Pingora is done with it, if not the next request.
     next: Mutex<Option<Next>>,
     /// Kept as long as the connection takes one of those there may be.
@@ -149,6 +154,7 @@ impl Connection {
             holds_back: false,
             alarm: Alarm::at(deadline),
             stalled: None,
+            lasts: AtomicBool::new(false),
             next: Mutex::new(None),
             place,
         };
@@ -184,6 +190,11 @@ impl Connection {
             Phase::Refused(reason) => Some(reason),
             _ => None,
         }
+    }
+
+    /// What is answered from here on may last.
+    pub fn lasts(&self) {
+        self.lasts.store(true, Ordering::Relaxed);
     }
 
     /// Has something else done with it after this request than to wait for another.
@@ -377,7 +388,9 @@ impl Connection {
         }
         while !self.has_ended {
             if self.received.len() > READ_AHEAD {
-                return Poll::Pending;
+                // Behind an answer that may last for an hour nobody asks for so much, and nobody could tell that they left.
+                self.has_ended = self.lasts.load(Ordering::Relaxed);
+                return if self.has_ended { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             ready!(self.poll_receive(cx))?;
         }

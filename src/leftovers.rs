@@ -16,7 +16,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use aws_lc_rs::{hkdf, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
-use http::{HeaderMap, header::SET_COOKIE};
+use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 
 use crate::{
     cache::ProofKind,
@@ -82,10 +82,6 @@ impl Leftovers {
         if names.is_empty() {
             return None;
         }
-        let note_in = |rules: &CookieRules| {
-            let found = cookies::pairs(headers).find(|pair| pair.name == rules.name.as_bytes())?;
-            Some(Note::read(found.value))
-        };
         let (place, who) = match caller {
             Caller::Known(proof) => {
                 let place = match &proof.kind {
@@ -94,46 +90,46 @@ impl Leftovers {
                 };
                 (place, [proof.identity().tenant.as_str(), &proof.identity().user])
             }
-            Caller::Nobody { .. } => {
-                let place = if note_in(&self.own).is_some() { Place::Own } else { Place::Embedded };
-                (place, ["", ""])
-            }
+            Caller::Nobody { .. } => (Place::Own, ["", ""]),
         };
         let rules = match place {
             Place::Own => &self.own,
             Place::Embedded => &self.embedded,
         };
-        let before = note_in(rules);
-        if before.is_none() && matches!(caller, Caller::Nobody { .. }) {
+        // The app's cookies may lie where both the portal's own pages and frames find them, so all notes count.
+        let found: Vec<(&[u8], Option<Note>)> = cookies::pairs(headers)
+            .filter(|pair| NAMES.iter().any(|name| pair.name == name.as_bytes()))
+            .map(|pair| (pair.name, Note::read(pair.value)))
+            .collect();
+        let is_first = found.is_empty();
+        if is_first && matches!(caller, Caller::Nobody { .. }) {
             return None;
         }
-        let key = match &before {
-            Some(Some(note)) => self.keys.iter().find(|key| note.owner == owner(key, who)),
-            _ => None,
-        };
-        let (is_same, key) = (key.is_some(), key.or(self.keys.first())?.clone());
+        let key_of = |note: &Note| self.keys.iter().find(|key| note.owner == owner(key, who));
         // One that cannot be read is somebody's.
-        let is_first = before.is_none();
-        let before = before.flatten();
-        let mut app = AppCookies {
-            names: names.to_vec(),
-            unwanted: Vec::new(),
-            note: match &before {
-                Some(note) if is_same => note.clone(),
-                _ => Note { owner: owner(&key, who), is_shared: !is_first, values: Vec::new() },
-            },
-            before,
-            rules: rules.clone(),
-            key,
+        let is_others = |note: &Option<Note>| note.as_ref().is_none_or(|note| key_of(note).is_none());
+        let is_shared = found.iter().any(|(_, note)| is_others(note));
+        let at_place = |name: &[u8]| name == rules.name.as_bytes();
+        let before = found.iter().find(|(name, _)| at_place(name)).and_then(|(_, note)| note.clone());
+        let own_notes = || found.iter().filter_map(|(_, note)| note.as_ref()).filter(|note| key_of(note).is_some());
+        let mine = before.as_ref().filter(|note| key_of(note).is_some()).or_else(|| own_notes().next());
+        let key = mine.and_then(key_of).or(self.keys.first())?.clone();
+        let mut note = match mine {
+            Some(note) => note.clone(),
+            None => Note { owner: owner(&key, who), is_shared: false, values: Vec::new() },
         };
+        note.is_shared |= is_shared;
+        let is_mine = is_first || mine.is_some();
+        let mut app =
+            AppCookies { names: names.to_vec(), unwanted: Vec::new(), note, before, rules: rules.clone(), key };
         for pair in cookies::pairs(headers) {
             if !app.is_named(pair.name) {
                 continue;
             }
             let is_known = app.note.values.contains(&app.value(&pair));
-            match (is_first || is_same, app.note.is_shared) {
+            match (is_mine, app.note.is_shared) {
                 (true, false) => app.learn(&pair),
-                (true, true) if is_known => {}
+                (true, true) if is_known => app.learn(&pair),
                 _ => app.unwanted.push((pair.name.to_vec(), pair.value.to_vec())),
             }
         }
@@ -141,14 +137,13 @@ impl Leftovers {
     }
 }
 
-/// The `Set-Cookie` values that expire those of the app's login cookies that came, at a sign-out: in the jar of the page's place,
-/// which its note tells.
+/// The `Set-Cookie` values that expire those of the app's login cookies that came, at a sign-out.
 pub fn expired<'a>(headers: &HeaderMap, names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
-    let has_come = |name: &str| cookies::pairs(headers).any(|pair| pair.name == name.as_bytes());
-    let is_embedded = NAMES[2..].iter().any(|name| has_come(name)) && !NAMES[..2].iter().any(|name| has_come(name));
-    let place = if is_embedded { Place::Embedded } else { Place::Own };
+    let has_come = |name: &str| cookies::pairs(headers).any(|pair| is_named(name, pair.name));
+    let is_framed = NAMES[2..].iter().any(|name| has_come(name));
+    let place = if is_framed { Place::Embedded } else { Place::Own };
     let found: BTreeSet<&String> = names.filter(|name| has_come(name)).collect();
-    found.into_iter().map(move |name| expiry(name, place))
+    found.into_iter().flat_map(move |name| expiries(name, place))
 }
 
 impl AppCookies {
@@ -163,9 +158,9 @@ impl AppCookies {
         let mut names: Vec<&[u8]> = self.unwanted.iter().map(|(name, _)| name.as_slice()).collect();
         names.sort_unstable();
         names.dedup();
-        let text = |name: &[u8]| self.names.iter().find(|known| known.as_bytes() == name);
+        let text = |name: &[u8]| self.names.iter().find(|known| is_named(known, name));
         let mut lines: Vec<String> =
-            names.into_iter().filter_map(text).map(|name| expiry(name, self.rules.place)).collect();
+            names.into_iter().filter_map(text).flat_map(|name| expiries(name, self.rules.place)).collect();
         for line in answer.get_all(SET_COOKIE) {
             let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
             let Some(at) = pair.iter().position(|b| *b == b'=') else { continue };
@@ -175,23 +170,40 @@ impl AppCookies {
             }
         }
         // Of somebody who neither has nor gets such a cookie there is nothing to note, unless another was here.
-        if self.before.as_ref() != Some(&self.note) && (self.note.is_shared || !self.note.values.is_empty()) {
+        let is_new = self.before.as_ref().is_none_or(|before| !before.says(&self.note));
+        if is_new && (self.note.is_shared || !self.note.values.is_empty()) {
             lines.extend(cookies::set(&self.rules, self.note.text(), LIFETIME));
         }
         lines
     }
 
     fn is_named(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|known| known.as_bytes() == name)
+        self.names.iter().any(|known| is_named(known, name))
     }
 
+    /// What is in use is forgotten last.
     fn learn(&mut self, pair: &Pair<'_>) {
         let value = self.value(pair);
-        if !self.note.values.contains(&value) {
-            self.note.values.push(value);
-            let surplus = self.note.values.len().saturating_sub(MOST_VALUES);
-            self.note.values.drain(..surplus);
+        self.note.values.retain(|known| *known != value);
+        self.note.values.push(value);
+        let surplus = self.note.values.len().saturating_sub(MOST_VALUES);
+        self.note.values.drain(..surplus);
+    }
+
+    /// A cookie of the app's as it is to be set: in a frame it goes with the frame, or it would lie where every page finds it.
+    pub fn set_by_app(&self, line: &HeaderValue) -> Option<HeaderValue> {
+        let text = line.to_str().ok().filter(|_| self.rules.place == Place::Embedded)?;
+        if !self.is_named(cookies::name_set_by(line.as_bytes())) {
+            return None;
         }
+        let is_kept = |part: &&str| {
+            let name = part.split('=').next().unwrap_or_default().trim();
+            !["samesite", "secure", "partitioned"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+        };
+        let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
+        let kept = attributes.split(';').filter(is_kept).filter(|part| !part.trim().is_empty());
+        let line = kept.fold(pair.to_owned(), |line, part| line + ";" + part) + "; Secure; SameSite=None; Partitioned";
+        HeaderValue::from_str(&line).ok()
     }
 
     fn value(&self, pair: &Pair<'_>) -> [u8; VALUE] {
@@ -209,19 +221,34 @@ impl Note {
         is_sound.then(|| Self { owner: *owner, is_shared: *is_shared == 1, values: values.to_vec() })
     }
 
+    /// Whether another says the same, in whatever order.
+    fn says(&self, other: &Self) -> bool {
+        self.owner == other.owner
+            && self.is_shared == other.is_shared
+            && other.values.iter().all(|value| self.values.contains(value))
+    }
+
     fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode([&self.owner[..], &[u8::from(self.is_shared)], self.values.as_flattened()].concat())
     }
 }
 
-/// Under the root path, where login cookies live; one elsewhere stays, and is kept from the app.
-fn expiry(name: &str, place: Place) -> String {
-    let past = Cookie::build((Cow::Borrowed(name), "")).path("/").max_age(cookie::time::Duration::ZERO);
+/// Whether a cookie is the app's of that name: with white space around it, as some read it, too.
+fn is_named(known: &str, name: &[u8]) -> bool {
+    known.as_bytes() == name || std::str::from_utf8(name).is_ok_and(|name| name.trim() == known)
+}
+
+/// Under the root path, where login cookies live; one elsewhere stays, and is kept from the app. A frame finds cookies in two
+/// places.
+fn expiries(name: &str, place: Place) -> Vec<String> {
+    let past = || Cookie::build((Cow::Borrowed(name), "")).path("/").max_age(cookie::time::Duration::ZERO);
     let is_secure = name.starts_with("__Host-") || name.starts_with("__Secure-");
+    let of_all = if is_secure { past().secure(true) } else { past() }.to_string();
     match place {
-        Place::Own if is_secure => past.secure(true).to_string(),
-        Place::Own => past.to_string(),
-        Place::Embedded => past.secure(true).same_site(SameSite::None).partitioned(true).to_string(),
+        Place::Own => vec![of_all],
+        Place::Embedded => {
+            vec![of_all, past().secure(true).same_site(SameSite::None).partitioned(true).to_string()]
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Logging, String> {
         .with(layer.with_filter(ours).with_filter(filter))
         .try_init()
         .map_err(|e| e.to_string())?;
+    // Libraries need not put into words what is not shown; of some headers Pingora could not.
+    ::log::set_max_level(::log::LevelFilter::Warn);
     Ok(Logging { _guard: guard })
 }
 

@@ -86,7 +86,7 @@ impl<'a> Source<'a> {
 /// writes, and WebSocket handshakes (RFC 6455 section 10.2), only from our own pages and the tenant's.
 pub fn may_act(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
     let is_handshake = elements(head.headers, UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case("websocket"));
-    if head.method.is_safe() && !is_handshake {
+    if matches!(*head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !is_handshake {
         return true;
     }
     let site = head.headers.contains_key("sec-fetch-site").then(|| head.single("sec-fetch-site"));
@@ -136,7 +136,7 @@ impl<'a> Readers<'a> {
     /// those it may be for.
     pub fn of(asking: Option<&'a str>, concerned: Option<&Origins>, here: &Origins) -> Self {
         match asking {
-            _ if here.is_empty() => Self::AsTheAppSays,
+            _ if concerned.unwrap_or(here).is_empty() => Self::AsTheAppSays,
             Some(origin) if concerned.unwrap_or(here).contains(origin) => Self::Page(origin),
             _ => Self::Nobody,
         }
@@ -193,5 +193,6 @@ mod tests {
         assert_eq!(Readers::of(a, None, &here), Readers::Page("https://a.test"));
         assert_eq!(Readers::of(None, None, &here), Readers::Nobody);
         assert_eq!(Readers::of(a, None, &none), Readers::AsTheAppSays);
+        assert_eq!(Readers::of(a, Some(&none), &here), Readers::AsTheAppSays);
     }
 }

@@ -41,8 +41,11 @@ pub struct Stamp {
 }
 
 /// Names a proxy rebuilds or an app may take for the address: only a trusted proxy may send them.
-const ADDRESSES: [&str; 8] =
-    ["forwarded", "xrealip", "xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl", "xclientip", "xrequestid"];
+const ADDRESSES: [&str; 4] = ["forwarded", "xrealip", "xclientip", "xrequestid"];
+
+/// Names by which some apps serve another URL than was asked for, and decided on: nobody's to send. A proxy that does not know
+/// them passes a client's on.
+const REWRITES: [&str; 4] = ["xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl"];
 
 /// Those that are written for every request, by their folds: however else they are spelled, they would be there twice.
 const WRITTEN: [(&str, &str); 4] = [
@@ -128,6 +131,7 @@ impl Stamp {
                     && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
                     && WRITTEN.iter().all(|(written, spelled)| *written != fold || *spelled == name);
                 self.forbidden.contains(fold)
+                    || REWRITES.contains(&fold)
                     || (is_address && !is_believed)
                     || (self.methods_matter && OVERRIDES.contains(&fold))
             })

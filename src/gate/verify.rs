@@ -7,9 +7,9 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
-    identity::{TenantId, Verified},
+    identity::{Identity, TenantId, Verified},
     ledger::Extent,
-    session::{Session, SessionError},
+    session::{Place, Session, SessionError},
     tenant::{Candidates, Tenant},
     time::UnixTime,
     token::{self, Ceiling, Jwt, Order, Parts, TokenError, TokenRules},
@@ -33,13 +33,18 @@ impl Gate {
         }
     }
 
-    /// Of sessions under several names one may be alive.
+    /// Of sessions under several names one user's may be alive: where a page and a frame of it share their cookies, the page's.
     fn one_of(&self, list: &[Sealed<'_>], candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
-        let (mut alive, mut dead) = (None, None);
+        let (mut alive, mut dead): (Option<Arc<Proof>>, _) = (None, None);
         for sealed in list {
             match self.session(*sealed, candidates, now) {
-                Ok(_) if alive.is_some() => return Err(CredentialError::Ambiguous("live session").into()),
-                Ok(proof) => alive = Some(proof),
+                Ok(proof) => match &alive {
+                    Some(other) if !is_one_user(other.identity(), proof.identity()) => {
+                        return Err(CredentialError::Ambiguous("live session").into());
+                    }
+                    Some(other) if other.is_in(Place::Own) => {}
+                    _ => alive = Some(proof),
+                },
                 Err(refusal) => dead = dead.or(Some(refusal)),
             }
         }
@@ -179,6 +184,10 @@ impl Gate {
             Err(e) => Err(Refusal::from(e).of(&proof.tenant)),
         }
     }
+}
+
+fn is_one_user(one: &Identity, other: &Identity) -> bool {
+    one.tenant == other.tenant && one.user == other.user
 }
 
 /// A session without the roles that the tenant's ceiling, lowered since it was sealed, does not admit.

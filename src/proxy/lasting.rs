@@ -75,7 +75,14 @@ impl Door {
             let mut app = HttpSession::new_with_options(stream, &*peer);
             (app.read_timeout, app.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
             let request = self.request_for_app(asked, downstream, context)?;
-            app.write_request_header(Box::new(request)).await.map_err(|e| e.into_up())?;
+            match app.write_request_header(Box::new(request)).await {
+                Ok(_) => {}
+                Err(_) if was_reused => {
+                    source = Source::New;
+                    continue;
+                }
+                Err(e) => return Err(e.into_up()),
+            }
             match self.final_head(&mut app, downstream, context).await {
                 Ok(response) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                     return self.switch(asked, app, response, downstream, context).await;
@@ -173,6 +180,7 @@ impl Door {
         if wire::is_events(&response.headers) {
             app.read_timeout = Some(tunnel::IDLE);
             // Who listens says nothing: without this nobody would notice that they are gone.
+            Connection::of(downstream).inspect(|connection| connection.lasts());
             Connection::of(downstream).and_then(Connection::tcp).inspect(|tcp| tunnel::probe(tcp));
         }
         let has_framing = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers.contains_key(name));

@@ -79,7 +79,8 @@ impl Door {
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        if route.policy != Policy::Public {
+        // Who is refused in a report alone is nobody to us, and somebody to the app.
+        if route.policy != Policy::Public && permit.reported().is_none() {
             let names = self.pools.get(permit.upstream().0).map_or(&[][..], |pool| &pool.config.session_cookies);
             context.app_cookies = self.leftovers.judge(head.headers, names, permit.caller());
         }

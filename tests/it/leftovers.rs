@@ -183,3 +183,116 @@ async fn new_session_keys_keep_the_notes_of_the_old() {
     ask.header("Cookie", format!("sessionid=mayas; {NOTE}={note}")).send().await;
     assert_eq!(cookies(&upstream), "sessionid=mayas");
 }
+
+/// What the app sees of Maya's login when Tom comes, each with these credentials; and the note there is then.
+async fn next_person(maya: impl Fn(Ask) -> Ask, tom: impl Fn(Ask) -> Ask) -> (String, Answer) {
+    let (upstream, door) = door_before(PLAIN).await;
+    let mut jar = Jar::default();
+    jar.set("sessionid", "mayas");
+    jar.send(maya(door.get("/tickets"))).await;
+    assert_eq!(cookies(&upstream), "sessionid=mayas");
+    let answer = jar.send(tom(door.get("/tickets"))).await;
+    (cookies(&upstream), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_does_not_pass_from_a_page_to_a_frame_nor_back() {
+    const EMBEDDED: &str = "__Host-vestibule-embedded";
+    let (_upstream, door) = door_before(PLAIN).await;
+    let framed = |user: &'static str| {
+        let ask = door.post("/_auth/exchange?embed=true").bearer(ACME.token(user));
+        async move { ask.send().await.cookie(EMBEDDED).unwrap() }
+    };
+    let (maya, tom) = (framed("maya").await, framed("tom").await);
+    // The keys of all doors here are the same.
+    let by_frame = |session: String| move |ask: Ask| ask.header("Cookie", format!("{EMBEDDED}={session}"));
+    let by_bearer = |user: &'static str| move |ask: Ask| ask.bearer(ACME.token(user));
+    let (seen, answer) = next_person(by_bearer("maya"), by_frame(tom)).await;
+    assert_eq!(seen, "");
+    // A frame may find it in either place.
+    let expired: Vec<&str> = answer.headers("set-cookie").filter(|set| set.starts_with("sessionid=;")).collect();
+    assert!(expired.len() == 2 && expired.iter().filter(|set| set.contains("Partitioned")).count() == 1, "{expired:?}");
+    assert!(answer.cookie("__Host-vestibule-app-embedded").is_some());
+    assert_eq!(next_person(by_frame(maya), by_bearer("tom")).await.0, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_sets_in_a_frame_stays_in_the_frame() {
+    let set = "HTTP/1.1 200 OK\r\nSet-Cookie: sessionid=a; Path=/; HttpOnly; SameSite=Lax\r\nSet-Cookie: lang=en; SameSite=Lax\r\nContent-Length: 0\r\n\r\n";
+    let (_upstream, door) = door_before(set).await;
+    let session = door.post("/_auth/exchange?embed=true").bearer(ACME.token("maya")).send().await;
+    let session = session.cookie("__Host-vestibule-embedded").unwrap();
+    let answer = door.get("/tickets").cookie("__Host-vestibule-embedded", &session).send().await;
+    let lines: Vec<&str> = answer.headers("set-cookie").filter(|set| !set.starts_with("__Host-")).collect();
+    assert_eq!(lines, ["sessionid=a; Path=/; HttpOnly; Secure; SameSite=None; Partitioned", "lang=en; SameSite=Lax"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_used_is_not_forgotten_over_one_that_changes() {
+    let (upstream, door) = door_before(PLAIN).await;
+    let (maya, tom) = (door.session(&ACME.token("maya")).await, door.session(&ACME.token("tom")).await);
+    let mut jar = Jar::default();
+    for session in [&maya, &tom] {
+        jar.set(COOKIE, session);
+        jar.set("sessionid", "old");
+        jar.send(door.get("/tickets")).await;
+    }
+    // Rails sets its cookie anew with every answer.
+    let rotating = |n: usize| {
+        format!(
+            "HTTP/1.1 200 OK\r\nSet-Cookie: sessionid=v{n}\r\nSet-Cookie: remember=r; Max-Age=9\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    for n in 0..20 {
+        let (app, door) = door_before(&if n == 0 {
+            rotating(0)
+        } else {
+            rotating(n).replace("Set-Cookie: remember=r; Max-Age=9\r\n", "")
+        })
+        .await;
+        jar.send(door.get("/tickets")).await;
+        if n > 0 {
+            assert!(
+                cookies(&app).contains("remember=r") && cookies(&app).contains(&format!("sessionid=v{}", n - 1)),
+                "{n}: {}",
+                cookies(&app)
+            );
+        }
+    }
+    assert_eq!(cookies(&upstream), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_is_only_reported_takes_nobodys_login() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream)
+        .replace("servers = [", "session_cookies = [\"sessionid\"]\nservers = [")
+        .replace("path = \"/staff\"", "path = \"/staff\"\nreport_only = true");
+    let door = Door::start(&text).await;
+    let mut jar = Jar::default();
+    jar.set("sessionid", "mayas");
+    jar.send(door.get("/tickets").bearer(ACME.token("maya"))).await;
+    let answer = jar.send(door.get("/staff").bearer(ACME.token("maya"))).await;
+    assert_eq!(
+        (answer.status, cookies(&upstream).as_str(), answer.headers("set-cookie").count()),
+        (200, "sessionid=mayas", 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_a_spelling_that_apps_trim_is_one_too() {
+    let (upstream, door) = door_before(PLAIN).await;
+    let note = door
+        .get("/tickets")
+        .bearer(ACME.token("maya"))
+        .header("Cookie", "sessionid=mayas")
+        .send()
+        .await
+        .cookie(NOTE)
+        .unwrap();
+    for name in ["\u{a0}sessionid", "sessionid\u{2003}", " sessionid "] {
+        let line = format!("{name}=mayas; {NOTE}={note}");
+        door.get("/tickets").bearer(ACME.token("tom")).header("Cookie", line).send().await;
+        assert_eq!(cookies(&upstream), "", "{name:?}");
+    }
+}
