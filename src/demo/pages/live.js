@@ -7,17 +7,14 @@ function merge(list, html) {
   const items = [...fresh.content.children].map((item) => {
     const old = before.get(item.dataset.ticket);
     const details = item.querySelector("details");
-    const text = item.textContent;
-    if (old && (written.get(old) ?? old.textContent) === text) return old;
+    if (old?.textContent === item.textContent) return old;
     if (details) details.open = old?.querySelector("details").open ?? true;
     item.classList.add("fresh");
-    written.set(item, text);
     return item;
   });
   const same = items.length === list.children.length && items.every((item, at) => item === list.children[at]);
   if (!same) list.replaceChildren(...items);
 }
-const written = new WeakMap();
 
 async function tellWhenOut() {
   const answer = await fetch("/whoami", { headers: { Accept: "application/json" } }).catch(() => null);
