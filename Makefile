@@ -49,10 +49,10 @@ bench: ## the benchmarks; the numbers mean something only on a machine at rest
 	@scripts/setup build
 	scripts/bench-table
 
-overload: ## good requests and memory beside slow clients, floods and abuse of HTTP/2; some four minutes
+overload: ## good requests and memory beside slow clients, floods, abuse of HTTP/2 and idle WebSockets; some four minutes
 	@scripts/setup build
 	@# The very binary that `make build` makes, not one of the profile for benches.
-	cargo bench --locked --no-fail-fast --profile release --bench overload --bench timing
+	cargo bench --locked --no-fail-fast --profile release --bench overload --bench timing --bench websockets
 
 build: ## the binary, target/release/vestibule
 	@scripts/setup build

@@ -3,7 +3,7 @@
 //! Pingora 0.9.1 mends request lines it cannot parse, answers what it cannot mend without a word in the log, waits for ever
 //! for the second head of a connection, and takes what follows a body for an error. So its reading is done here before it:
 //! [`framing`](crate::framing) says where a message ends, and Pingora gets the bytes of one message at a time. The next
-//! is held back until the answer is out, bytes for a tunnel until it is open.
+//! is held back until the answer is out, bytes for a tunnel until it is open: then the connection is taken apart for it.
 //!
 //! What is refused here comes to the proxy as [`STAND_IN`], a request that asks for nothing, so that it is answered and logged
 //! where every other refusal is; [`Connection::refused`] says why. HTTP/2 is read by `h2` and passes through.
@@ -13,15 +13,13 @@ use std::{
     mem::{self, MaybeUninit},
     os::fd::AsRawFd,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::{
     protocols::{
         ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -31,10 +29,12 @@ use pingora::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
+    alarm::Alarm,
     body,
     denial::Reason,
     framing::{Body, HeadReader},
@@ -87,7 +87,8 @@ pub struct Connection {
     alarm: Alarm,
     /// Rings when nothing could be written for too long; there while nothing can.
     stalled: Option<Pin<Box<Sleep>>>,
-    becomes_tunnel: AtomicBool,
+    /// What becomes of it when Pingora is done with it, if not the next request.
+    next: Mutex<Option<Next>>,
     /// Kept as long as the connection takes one of those there may be.
     place: Option<InFlight>,
 }
@@ -97,32 +98,23 @@ enum Phase {
     Head(HeadReader),
     /// A head has come; its body is being read, or its answer written.
     Message(Body),
-    /// A tunnel, or HTTP/2 after so many bytes of its preface: what passes is none of our business.
+    /// HTTP/2 after so many bytes of its preface: what passes is none of our business.
     Through { preface: usize },
     /// Nothing more is read.
     Refused(Reason),
 }
 
-/// A timer that is set anew when it rings too early, or would ring too late, and not for every request.
-struct Alarm {
-    at: Instant,
-    timer: Pin<Box<Sleep>>,
-}
+/// What is done with a connection that is no HTTP any more.
+pub type Next = Box<dyn FnOnce(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-impl Alarm {
-    /// Ready when it is time.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.timer.deadline() > self.at {
-                self.timer.as_mut().reset(self.at);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if Instant::now() >= self.at {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(self.at);
-        }
-    }
+/// A connection taken apart.
+pub struct Parts {
+    pub socket: Socket,
+    /// What has come of it after the request.
+    pub received: Vec<u8>,
+    /// How long nothing may be taken.
+    pub idle: Duration,
+    pub place: Option<InFlight>,
 }
 
 impl Connection {
@@ -155,9 +147,9 @@ impl Connection {
             is_new: true,
             unwaited: 0,
             holds_back: false,
-            alarm: Alarm { at: deadline, timer: Box::pin(sleep_until(deadline)) },
+            alarm: Alarm::at(deadline),
             stalled: None,
-            becomes_tunnel: AtomicBool::new(false),
+            next: Mutex::new(None),
             place,
         };
         if let Some(reason) = refusal {
@@ -194,9 +186,30 @@ impl Connection {
         }
     }
 
-    /// The connection is a tunnel from here on.
-    pub fn becomes_tunnel(&self) {
-        self.becomes_tunnel.store(true, Ordering::Release);
+    /// Has something else done with it after this request than to wait for another.
+    pub fn hand_over(&self, next: Next) {
+        *self.next.lock() = Some(next);
+    }
+
+    /// What is to be done with it, if anything.
+    pub fn next(&self) -> Option<Next> {
+        self.next.lock().take()
+    }
+
+    /// Takes it apart, for what is no HTTP any more.
+    pub fn into_parts(mut self) -> Parts {
+        self.has_ended = true;
+        Parts {
+            socket: mem::replace(self.io.get_mut(), Socket::Gone),
+            received: mem::take(&mut self.received),
+            idle: self.limits.idle,
+            place: self.place.take(),
+        }
+    }
+
+    /// The socket.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        self.io.get_ref().tcp()
     }
 
     /// Waits for the next head, the one before being answered and read; `false` when none will come. The app has nothing to
@@ -376,10 +389,6 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.becomes_tunnel.swap(false, Ordering::Acquire) {
-            this.cleared = this.received.len();
-            this.phase = Phase::Through { preface: 0 };
-        }
         if this.cleared > 0 {
             this.hand_on(out);
             return Poll::Ready(Ok(()));

@@ -14,13 +14,14 @@
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`reloads`] | concurrent memory, the ledger's file and Redis |
 //! | 5 | [`gate`], [`leftovers`], [`exchange`] | async, no sockets, no Pingora |
-//! | 6 | [`config`] | files, environment |
-//! | 7 | [`request_id`], [`socket`], [`connection`], [`underway`], [`wire`], [`body`], [`pages`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
+//! | 6 | [`pages`], [`config`] | files, environment |
+//! | 7 | [`request_id`], [`socket`], [`alarm`], [`connection`], [`underway`], [`tunnel`], [`wire`], [`body`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`bind`], [`listener`], [`live`], [`server`], [`signals`], [`systemd`], [`watch`], [`reload`], [`handover`], [`service`], [`demo`], [`cli`] | sockets, processes, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
 
 pub mod admin;
+pub mod alarm;
 pub mod answer;
 pub mod bind;
 pub mod body;
@@ -69,6 +70,7 @@ pub mod systemd;
 pub mod tenant;
 pub mod time;
 pub mod token;
+pub mod tunnel;
 pub mod underway;
 pub mod upstream;
 pub mod visitor;

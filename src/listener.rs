@@ -253,6 +253,10 @@ async fn requests<A: HttpServerApp>(
             Ok(same) => connection = same,
             Err(_) => return,
         }
+        if let Some(next) = connection.next() {
+            drop(app);
+            return next(*connection).await;
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Live {
         let reloads = Arc::new(Reloads::default());
         let first_admin = Admin {
             stopping,
-            metrics: Arc::new(Metrics::new(ledger.clone(), reloads.clone())),
+            metrics: Arc::new(Metrics::new(ledger.clone(), reloads.clone(), current.door().websockets())),
             ledger: ledger.clone(),
             tenants: config.tenants.clone(),
             token: config.listen.admin_token.clone(),
@@ -107,6 +107,11 @@ impl Live {
     /// Ends the requests of those who would not be admitted any more.
     pub fn end_expired(&self) {
         self.current.door().end_expired();
+    }
+
+    /// Ends WebSockets: the process is about to.
+    pub fn end_tunnels(&self) {
+        self.current.door().end_tunnels();
     }
 
     /// Puts another configuration in the place of the one before. Returns what only a restart can change, by its key.

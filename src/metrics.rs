@@ -12,6 +12,7 @@ use prometheus_client::{
 use crate::{
     ledger::{Ledger, Standing},
     reloads::Reloads,
+    tunnel::{How, Tally},
 };
 
 /// All metrics of a server.
@@ -19,10 +20,11 @@ pub struct Metrics(Registry);
 
 impl Metrics {
     /// Reads them where they are, each time somebody asks.
-    pub fn new(ledger: Arc<Ledger>, reloads: Arc<Reloads>) -> Self {
+    pub fn new(ledger: Arc<Ledger>, reloads: Arc<Reloads>, websockets: Arc<Tally>) -> Self {
         let mut registry = Registry::with_prefix("vestibule");
         registry.register_collector(Box::new(OfLedger(ledger)));
         registry.register_collector(Box::new(OfReloads(reloads)));
+        registry.register_collector(Box::new(OfWebSockets(websockets)));
         Self(registry)
     }
 
@@ -49,6 +51,25 @@ impl Collector for OfReloads {
         let mut family = encoder.encode_descriptor("reloads", help, None, taken.metric_type())?;
         taken.encode(family.encode_family(&[("result", "taken")])?)?;
         ConstCounter::new(refused).encode(family.encode_family(&[("result", "refused")])?)
+    }
+}
+
+#[derive(Debug)]
+struct OfWebSockets(Arc<Tally>);
+
+impl Collector for OfWebSockets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let open = ConstGauge::new(i64::try_from(self.0.open()).unwrap_or(i64::MAX));
+        let help = "WebSockets that are open";
+        open.encode(encoder.encode_descriptor("websockets_open", help, None, open.metric_type())?)?;
+        let ended = |how| ConstCounter::new(self.0.ended(how));
+        let help = "WebSockets that have ended, by why";
+        let kind = ended(How::Closed).metric_type();
+        let mut family = encoder.encode_descriptor("websockets_ended", help, None, kind)?;
+        for how in How::ALL {
+            ended(how).encode(family.encode_family(&[("why", how.label())])?)?;
+        }
+        Ok(())
     }
 }
 

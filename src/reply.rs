@@ -14,7 +14,7 @@ use crate::{
     exchange::{Answer, Outcome, Who},
     head::elements,
     origin::{self, Origins, Preflight, Readers},
-    pages::{self, FormNames},
+    pages::{self, Addressee, FormNames, Link, LinkKind, Page, Pages},
     visitor::Visitor,
 };
 
@@ -35,6 +35,7 @@ pub struct Audience<'a> {
     pub target: &'a str,
     pub manner: Manner,
     pub request_id: &'a str,
+    pub pages: &'a Pages,
 }
 
 /// What was refused.
@@ -62,10 +63,15 @@ impl Reply {
         reply
     }
 
-    fn page(self, html: String) -> Self {
-        const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-        let mut reply = self.with("Content-Type", "text/html; charset=utf-8").with("Content-Security-Policy", POLICY);
-        reply.body = html.into();
+    fn page(self, page: Page) -> Self {
+        const POLICY: &str = "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+        let policy = format!("default-src 'none'; {}; {POLICY}", page.maker.sources());
+        let mut reply = self
+            .with("Content-Type", "text/html; charset=utf-8")
+            .with("Content-Language", page.language)
+            .with("Vary", "Accept-Language")
+            .with("Content-Security-Policy", policy);
+        reply.body = page.html.into();
         reply
     }
 
@@ -74,21 +80,29 @@ impl Reply {
         let denial = refusal.reason.denial();
         let spelling = denial.spelling();
         let status = StatusCode::from_u16(spelling.status).expect("the table of denials holds statuses");
-        let login_url = refusal.tenant.as_ref().and_then(|tenant| tenant.login_url.as_ref());
-        let is_navigation = audience.is_navigation();
-        let reply = match (login_url, audience.visitor) {
-            (Some(login_url), Some(visitor))
-                if is_navigation && spelling.refresh && audience.manner == Manner::Request =>
-            {
-                let mut login_url = login_url.clone();
-                login_url.query_pairs_mut().append_pair("return_to", &visitor.url(&audience.page(visitor)));
+        let tenant = refusal.tenant.as_deref();
+        let mut login_url = tenant.and_then(|tenant| tenant.login_url.clone());
+        let returns = audience.visitor.filter(|_| spelling.refresh && audience.manner == Manner::Request);
+        if let (Some(login_url), Some(visitor)) = (&mut login_url, returns) {
+            login_url.query_pairs_mut().append_pair("return_to", &visitor.url(&audience.page(visitor)));
+        }
+        // In a frame that is let in from elsewhere, people are not sent round in circles where the browser keeps no cookie: they
+        // choose.
+        let is_framed = audience.is_frame() && tenant.is_some_and(|tenant| !tenant.origins.is_empty());
+        let reply = match login_url {
+            _ if !audience.is_navigation() => {
+                Self::new(status).data("application/problem+json", &problem(denial, audience.request_id))
+            }
+            Some(login_url) if returns.is_some() && !is_framed => {
                 Self::new(StatusCode::SEE_OTHER).with("Location", login_url)
             }
-            (login_url, _) if is_navigation => {
-                let link = login_url.filter(|_| spelling.refresh).map(url::Url::as_str);
-                Self::new(status).page(pages::denied(denial, link, audience.request_id))
+            login_url => {
+                let mut links = Link::from(denial, login_url.as_ref(), audience.method, audience.target);
+                if is_framed && returns.is_some() {
+                    links.insert(0, Link { target: Some("_blank"), ..Link::to(LinkKind::OpenInTab, "") });
+                }
+                Self::new(status).page(audience.reader().denied(denial, tenant.map(|tenant| &tenant.id), &links))
             }
-            _ => Self::new(status).data("application/problem+json", &problem(denial, audience.request_id)),
         };
         reply.with_denial_headers(refusal, denial)
     }
@@ -110,7 +124,7 @@ impl Reply {
     }
 
     /// The answer to an outcome of our own endpoints.
-    pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, request_id: &str) -> Self {
+    pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, reader: &Addressee<'_>) -> Self {
         match outcome {
             Outcome::SignedIn { who, set_cookies, answer, .. } => {
                 let reply = match answer {
@@ -119,7 +133,7 @@ impl Reply {
                 };
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
-            Outcome::Ask(question) => Self::new(StatusCode::OK).page(pages::question(question, names, request_id)),
+            Outcome::Ask(question) => Self::new(StatusCode::OK).page(reader.question(question, names)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
             Outcome::SignedOut { set_cookies, answer, .. } => {
                 let reply = match answer {
@@ -152,7 +166,10 @@ impl Reply {
     /// Says which pages may read the answer, and show it in a frame.
     pub fn for_pages(mut self, readers: Readers<'_>, frames: &Origins) -> Self {
         if readers != Readers::AsTheAppSays {
-            self = self.with("Vary", "Origin");
+            match self.headers.iter_mut().find(|(name, _)| *name == "Vary") {
+                Some((_, names)) => names.push_str(", Origin"),
+                None => self = self.with("Vary", "Origin"),
+            }
         }
         self.headers.extend(readers.headers());
         if let Some(directive) = frames.frame_ancestors() {
@@ -193,6 +210,16 @@ impl Audience<'_> {
         }
         let form = self.headers.get(REFERER).and_then(|value| value.to_str().ok());
         visitor.return_path(form, |_| false)
+    }
+
+    /// Who reads a page, if there is one.
+    fn reader(&self) -> Addressee<'_> {
+        Addressee { pages: self.pages, headers: self.headers, request_id: self.request_id }
+    }
+
+    /// A page within another.
+    fn is_frame(&self) -> bool {
+        self.headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame")
     }
 
     /// A person looking at a browser's window: told so by the browser, or else by what it would rather read.

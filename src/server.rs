@@ -20,6 +20,7 @@ use crate::{
     listener::{Hours, LAST_CHANCE, serve},
     live::Live,
     time::Clock,
+    tunnel,
 };
 
 /// Why a server cannot start.
@@ -160,8 +161,12 @@ impl Running {
         // Whoever listened is gone already if nobody receives this.
         let _ = self.stopping.send(true);
         let _ = self.closing.send(true);
-        // What is left at the end is said below.
-        let _ = tokio::time::timeout(grace, &mut self.serving).await;
+        let goodbye = tunnel::GOODBYE.min(grace);
+        if tokio::time::timeout(grace.saturating_sub(goodbye), &mut self.serving).await.is_err() {
+            self.live.end_tunnels();
+            // What is left at the end is said below.
+            let _ = tokio::time::timeout(goodbye, &mut self.serving).await;
+        }
         crate::log::stopped(in_flight());
         // Closed in order: whoever starts next need not wait for the end of this process.
         if let Err(e) = self.live.ledger.release().await {

@@ -17,6 +17,8 @@ use notify::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::config::ANY;
+
 /// What happened to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touch {
@@ -67,7 +69,10 @@ fn touches(event: notify::Result<Event>, of_interest: &HashSet<PathBuf>) -> Vec<
     if event.need_rescan() {
         return vec![Touch::Other];
     }
-    let paths = event.paths.into_iter().filter(|path| of_interest.contains(path));
+    let paths = event
+        .paths
+        .into_iter()
+        .filter(|path| of_interest.contains(path) || of_interest.contains(&path.with_file_name(ANY)));
     let touch = |path: PathBuf| match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Modify(ModifyKind::Name(_))

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{
-    Method, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    HeaderMap, Method, Version,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
 };
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
@@ -36,6 +36,24 @@ pub fn is_websocket(request: &RequestHeader) -> bool {
         && elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
         && headers.contains_key(SEC_WEBSOCKET_KEY)
         && headers.contains_key(SEC_WEBSOCKET_VERSION)
+}
+
+const EVENTS: &str = "text/event-stream";
+
+/// A request as `EventSource` makes it.
+pub fn asks_for_events(request: &RequestHeader) -> bool {
+    request.method == Method::GET
+        && matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
+        && elements(&request.headers, ACCEPT).any(is_events_type)
+}
+
+/// The head of a stream of events.
+pub fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_events_type)
+}
+
+fn is_events_type(kind: &str) -> bool {
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(EVENTS))
 }
 
 /// The request-target as it was sent: the parser drops a fragment silently.

@@ -3,6 +3,7 @@
 mod identity;
 mod keys;
 mod ledger;
+mod pages;
 mod reader;
 mod redis;
 mod routes;
@@ -16,6 +17,7 @@ use std::{path::Path, sync::Arc};
 use crate::{
     exchange::ExchangeNames,
     limits::FailureRule,
+    pages::Pages,
     route::{Refusals, Route, RouteTable},
     secret::Secret,
     session::SessionKeys,
@@ -25,7 +27,7 @@ use crate::{
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
 pub use reader::{Environment, Problem};
 pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
-pub use sources::Sources;
+pub use sources::{ANY, Sources};
 
 use reader::{Reader, Section};
 
@@ -41,6 +43,7 @@ pub struct Config {
     pub failures: Option<FailureRule>,
     pub ledger: crate::ledger::Settings,
     pub log: LogFormat,
+    pub pages: Arc<Pages>,
 }
 
 impl Config {
@@ -144,6 +147,7 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
         failures: server::failures(&root),
         ledger: ledger::ledger(&root),
         log: server::log(&root),
+        pages: pages::pages(&root),
         tenants,
     })
 }

@@ -40,6 +40,8 @@ pub struct Reader<'a> {
     pub folder: &'a Path,
     pub env: Environment<'a>,
     problems: RefCell<Vec<(usize, String)>>,
+    /// Those of other files that the document names.
+    elsewhere: RefCell<Vec<Problem>>,
     sources: RefCell<Sources>,
 }
 
@@ -52,6 +54,7 @@ impl<'a> Reader<'a> {
             folder: file.parent().unwrap_or(Path::new("")),
             env,
             problems: RefCell::default(),
+            elsewhere: RefCell::default(),
             sources: RefCell::default(),
         }
     }
@@ -71,6 +74,16 @@ impl<'a> Reader<'a> {
         self.problems.borrow_mut().push((at, text.into()));
     }
 
+    /// Notes a problem in another file.
+    pub fn report_elsewhere(&self, problem: Problem) {
+        self.elsewhere.borrow_mut().push(problem);
+    }
+
+    /// Notes which files a folder held that the document names.
+    pub fn note_folder(&self, folder: &Path, names: Option<&[String]>) {
+        self.sources.borrow_mut().note_folder(folder, names);
+    }
+
     /// Notes what a file held that the document names.
     pub fn note(&self, file: &Path, content: Option<&[u8]>) {
         self.sources.borrow_mut().note(file, content);
@@ -83,10 +96,10 @@ impl<'a> Reader<'a> {
 
     /// Whether there is nothing to complain of so far.
     pub fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty()
+        self.problems.borrow().is_empty() && self.elsewhere.borrow().is_empty()
     }
 
-    /// All problems, in the order of the file.
+    /// All problems, in the order of the file, then those of other files.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort();
@@ -100,7 +113,9 @@ impl<'a> Reader<'a> {
             let (line, column) = place(at);
             Problem { file: self.file.clone(), line, column, text }
         };
-        problems.into_iter().map(problem).collect()
+        let mut elsewhere = self.elsewhere.into_inner();
+        elsewhere.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        problems.into_iter().map(problem).chain(elsewhere).collect()
     }
 }
 
@@ -293,6 +308,22 @@ impl<'r> Section<'r> {
             }
         }
         sections
+    }
+
+    /// A table of strings with names of the operator's choosing.
+    pub fn named_texts(&self, key: &'static str) -> Vec<(String, String)> {
+        let table = self.read(key, "a table of strings; write name = \"…\"", DeValue::as_table);
+        let mut texts = Vec::new();
+        for (name, item) in table.map(|table| table.value).into_iter().flatten() {
+            match item.get_ref().as_str() {
+                Some(text) => texts.push((name.get_ref().to_string(), text.to_owned())),
+                None => self.reader.report(
+                    item.span().start,
+                    format!("{}.{} is not a string; put it in quotes", self.path(key), name.get_ref()),
+                ),
+            }
+        }
+        texts
     }
 
     /// Whether a key holds that very string.

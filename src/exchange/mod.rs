@@ -110,7 +110,7 @@ impl Outcome {
             Self::SignedIn { who, .. } | Self::Known(who) | Self::SignedOut { who: Some(who), .. } => {
                 Some(&who.identity.tenant)
             }
-            Self::Ask(question) => Some(&question.tenant.id),
+            Self::Ask(question) => Some(&question.user.tenant),
             Self::Revoked { tenant, .. } => Some(tenant),
             Self::SignedOut { who: None, .. } | Self::Client(_) | Self::Nothing => None,
         }
@@ -136,7 +136,6 @@ pub enum Answer {
 
 /// The page that asks before an exchange.
 pub struct Question {
-    pub tenant: Arc<Tenant>,
     pub token: String,
     pub return_to: String,
     /// Where the session would live: of the answer to a form in a frame the browser does not tell.
@@ -218,7 +217,6 @@ impl Request<'_> {
         }
         if presented.style.is_for_people() && !presented.agreed && self.must_ask(tenant, &presented, &others) {
             return Ok(Outcome::Ask(Question {
-                tenant: tenant.clone(),
                 token: presented.token,
                 return_to: presented.return_to,
                 place: self.place(&cookies, candidates),

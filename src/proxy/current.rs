@@ -59,8 +59,8 @@ impl ProxyHttp for Current {
         visit.door.request_filter(downstream, &mut visit.context).await
     }
 
-    async fn upstream_peer(&self, downstream: &mut Downstream, visit: &mut Visit) -> Result<Box<HttpPeer>> {
-        visit.door.upstream_peer(downstream, &mut visit.context).await
+    async fn upstream_peer(&self, _: &mut Downstream, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+        visit.door.upstream_peer(&mut visit.context).await
     }
 
     async fn upstream_request_filter(
@@ -74,12 +74,12 @@ impl ProxyHttp for Current {
 
     async fn request_body_filter(
         &self,
-        downstream: &mut Downstream,
+        _: &mut Downstream,
         body: &mut Option<Bytes>,
         _: bool,
         visit: &mut Visit,
     ) -> Result<()> {
-        Door::request_body_filter(downstream, body.as_ref(), &mut visit.context)
+        Door::request_body_filter(body.as_ref(), &mut visit.context)
     }
 
     async fn response_filter(

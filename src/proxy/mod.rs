@@ -6,6 +6,8 @@
 //! `upstream_request_filter`, after Pingora has removed what `Connection` names.
 
 mod current;
+mod hops;
+mod lasting;
 mod request;
 
 use std::{
@@ -21,6 +23,7 @@ use http::{
 use ipnet::IpNet;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
+    connectors::TransportConnector,
     http::{RequestHeader, ResponseHeader},
     proxy::{FailToProxy, Session as Downstream},
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
@@ -38,17 +41,21 @@ use crate::{
     leftovers::{AppCookies, Leftovers},
     log::{self, Entry},
     origin::{Origins, Readers},
+    pages::Pages,
     reply::Reply,
     request_id::RequestIds,
     route::Refusals,
     stamp::{self, Stamp},
     tenant::{Candidates, Tenant, Transport},
     time::{Clock, UnixTime},
-    underway::{self, Underway},
+    tunnel::Tally,
+    underway::{self, Underway, Why},
     upstream::{InFlight, Picked, Pool, Unreached},
     visitor::Visitor,
     wire,
 };
+
+use lasting::Lasting;
 
 pub use current::{Current, Visit};
 
@@ -65,6 +72,9 @@ pub struct Door {
     request_ids: Arc<RequestIds>,
     in_flight: InFlightLimit,
     underway: Arc<Underway>,
+    pages: Arc<Pages>,
+    websockets: Arc<Tally>,
+    connector: Arc<TransportConnector>,
 }
 
 /// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
@@ -107,9 +117,6 @@ impl Drop for Context {
     }
 }
 
-/// A tunnel may be quiet for long.
-const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
-
 impl Door {
     /// Builds the proxy of a configuration around the gate. What the one before it has learned of servers that both name, and
     /// of clients that failed, stays known where the rule is the same.
@@ -141,13 +148,32 @@ impl Door {
             request_ids: before.map_or_else(Arc::default, |door| door.request_ids.clone()),
             in_flight,
             underway: before.map_or_else(Arc::default, |door| door.underway.clone()),
+            pages: config.pages.clone(),
+            websockets: before.map_or_else(Arc::default, |door| door.websockets.clone()),
+            connector: before.map_or_else(|| Arc::new(lasting::connector()), |door| door.connector.clone()),
         }
     }
 
     /// Ends the requests of those who would not be admitted any more.
     pub fn end_expired(&self) {
         let now = self.clock.now();
-        self.underway.end_unless(|proof| self.gate.holds(proof, now));
+        self.underway.end_if(|proof| {
+            if self.gate.holds(proof, now) {
+                return None;
+            }
+            let found = self.gate.ledger.find(&proof.subjects, proof.issued_at());
+            Some(if matches!(found, Ok(Some(_))) { Why::SignedOut } else { Why::SessionEnded })
+        });
+    }
+
+    /// Ends WebSockets with the process.
+    pub fn end_tunnels(&self) {
+        self.underway.end_tunnels();
+    }
+
+    /// Counts WebSockets.
+    pub fn websockets(&self) -> Arc<Tally> {
+        self.websockets.clone()
     }
 
     /// Which server failed, and how.
@@ -226,7 +252,9 @@ impl Door {
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
                 }
-                return Ok(false);
+                let Some(asked) = Lasting::of(downstream) else { return Ok(false) };
+                self.serve_lasting(asked, downstream, context).await?;
+                return Ok(true);
             }
             Ok(Some(reply)) => reply,
             Err(refused) => self.refuse(refused, downstream.req_header(), context),
@@ -236,16 +264,13 @@ impl Door {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, downstream: &mut Downstream, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, context: &mut Context) -> Result<Box<HttpPeer>> {
         let pool = self.pool(context)?;
-        let is_tunnel = wire::is_websocket(downstream.req_header());
-        let timeout = if is_tunnel { TUNNEL_IDLE } else { self.response_timeout(context)? };
+        let timeout = self.response_timeout(context)?;
         let picked = pool.pick(&mut context.unreached, timeout).await;
         context.entry.upstream = Some(pool.name.clone());
         let (mut peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
-        if !is_tunnel {
-            peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        }
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         context.upstream = Some(server);
         Ok(Box::new(peer))
     }
@@ -271,11 +296,7 @@ impl Door {
         Ok(())
     }
 
-    fn request_body_filter(downstream: &Downstream, body: Option<&Bytes>, context: &mut Context) -> Result<()> {
-        // Pingora also passes the bytes of a tunnel through here.
-        if downstream.was_upgraded() {
-            return Ok(());
-        }
+    fn request_body_filter(body: Option<&Bytes>, context: &mut Context) -> Result<()> {
         context.body_bytes += body.map_or(0, |chunk| chunk.len() as u64);
         let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
         if most.is_some_and(|most| context.body_bytes > most) {
@@ -295,15 +316,9 @@ impl Door {
             return answer::keep_our_cookies(response, &self.stamp);
         }
         context.entry.upstream_times.1 = Some(Instant::now());
+        // Those that were asked for are not Pingora's.
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            if !wire::is_websocket(downstream.req_header()) {
-                return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch that nobody asked for").into_up());
-            }
-            if let Some(connection) = Connection::of(downstream) {
-                connection.becomes_tunnel();
-            }
-            downstream.set_read_timeout(Some(TUNNEL_IDLE));
-            downstream.set_write_timeout(Some(TUNNEL_IDLE));
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch that nobody asked for").into_up());
         }
         // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body (RFC 9112 section 6.1).
         if downstream.req_header().version == Version::HTTP_10 {
@@ -312,12 +327,21 @@ impl Door {
                 downstream.set_keepalive(None);
             }
         }
+        self.finish_head(response, context)
+    }
+
+    /// What every answer of the app gets.
+    fn finish_head(&self, response: &mut ResponseHeader, context: &mut Context) -> Result<()> {
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
         };
         // From here on it is a stream or a tunnel. One whose answer has not begun is a request, and gets its answer.
-        if let Caller::Known(proof) = permit.caller() {
-            let listed = self.underway.begin(proof.clone());
+        let proof = match permit.caller() {
+            Caller::Known(proof) => Some(proof.clone()),
+            Caller::Nobody { .. } => None,
+        };
+        if proof.is_some() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+            let listed = self.underway.begin(proof);
             context.underway =
                 Some(listed.ok_or_else(|| Error::explain(ErrorType::InternalError, "nothing could end it"))?);
         }
@@ -376,7 +400,9 @@ impl Context {
     }
 
     fn log(&mut self, downstream: &Downstream, error: Option<&Error>) {
-        self.is_logged = true;
+        if std::mem::replace(&mut self.is_logged, true) {
+            return;
+        }
         self.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
     }
 

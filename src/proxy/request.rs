@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use super::{Context, Door};
@@ -14,7 +14,7 @@ use crate::{
     head::Head,
     leftovers,
     origin::{Preflight, Source},
-    pages::FormNames,
+    pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
     request_id,
     route::{Policy, Refusals},
@@ -62,7 +62,7 @@ impl Door {
         let route = self.gate.find(&head)?;
         context.concern(route.tenant.as_ref());
         match request.handoff(route).await {
-            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, context))),
+            Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, head.headers, context))),
             // A report_only route shows the page all the same; who comes without a session is reported below.
             Some(Err(refusal)) if route.refusals == Refusals::Reported => {
                 context.entry.refused(refusal, Refusals::Reported);
@@ -106,7 +106,7 @@ impl Door {
             Endpoint::Nothing => Err(Reason::NoEndpoint.into()),
         };
         let outcome = outcome.map_err(Refused::exchange)?;
-        let mut reply = self.outcome(&outcome, context);
+        let mut reply = self.outcome(&outcome, head.headers, context);
         if let Outcome::SignedOut { .. } = outcome {
             let names = self.pools.iter().flat_map(|pool| &pool.config.session_cookies);
             reply.headers.extend(leftovers::expired(head.headers, names).map(|line| ("Set-Cookie", line)));
@@ -114,12 +114,13 @@ impl Door {
         Ok(reply)
     }
 
-    fn outcome(&self, outcome: &Outcome, context: &mut Context) -> Reply {
+    fn outcome(&self, outcome: &Outcome, headers: &HeaderMap, context: &mut Context) -> Reply {
         context.entry.did(outcome);
         context.tenant = outcome.tenant().and_then(|id| self.gate.tenants.alone(id)?.sole()).cloned();
         let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         let (token, return_to) = (first(&self.names.token_params), first(&self.names.return_params));
-        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &context.entry.request_id)
+        let reader = Addressee { pages: &self.pages, headers, request_id: &context.entry.request_id };
+        Reply::outcome(outcome, &FormNames { token: &token, return_to: &return_to }, &reader)
     }
 
     /// Makes the answer to a refusal, and notes it.
@@ -136,6 +137,7 @@ impl Door {
             target: &context.target,
             manner,
             request_id: &context.entry.request_id,
+            pages: &self.pages,
         };
         let reply = Reply::refusal(&refusal, &audience);
         context.tenant.clone_from(&refusal.tenant);

@@ -149,7 +149,7 @@ async fn people_see_a_page_and_scripts_a_problem() {
     ] {
         let page = ask.send().await;
         assert_eq!((page.status, page.header("content-type")), (401, Some("text/html; charset=utf-8")));
-        assert!(page.text().contains("Authentication required"));
+        assert!(page.text().contains("<h1>Please sign in</h1>"));
         assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
         assert!(page.header("www-authenticate").is_some());
     }
@@ -195,7 +195,7 @@ async fn people_without_a_session_are_sent_to_log_in_and_failed_exchanges_are_no
     for target in [format!("/_auth/exchange?token={expired}"), format!("/handed?token={expired}")] {
         let page = door.get(&target).navigating().send().await;
         assert_eq!((page.status, page.header("location")), (401, None), "{target}");
-        assert!(page.text().contains("Token has expired") && page.text().contains("app.acme.example"));
+        assert!(page.text().contains("This sign-in link has expired") && page.text().contains("app.acme.example"));
     }
     let role = door.get("/staff").navigating().bearer(ACME.token("maya")).send().await;
     assert_eq!(role.status, 403, "logging in again would not help");

@@ -236,9 +236,19 @@ async fn a_websocket_by_cookie_is_opened_by_our_pages_and_the_tenants_alone() {
     for origin in ["http://portal.test", CUSTOMER] {
         assert_eq!(ask().header("Origin", origin).send().await.status, 200, "{origin}: the app may answer");
     }
-    let protocols = format!("chat, bearer.{}", ACME.token("maya"));
-    let by_token = handshake(door.get("/chat")).header("Sec-WebSocket-Protocol", protocols);
-    assert_eq!(by_token.header("Origin", "https://evil.test").send().await.status, 200);
+    let token = ACME.token("maya");
+    let by_token = |token: &str| {
+        let ask = handshake(door.get("/chat")).header("Sec-WebSocket-Protocol", format!("chat, bearer.{token}"));
+        ask.header("Origin", "https://evil.test").send()
+    };
+    let answer = by_token(&token).await;
+    assert!(answer.status == 200 && !String::from_utf8_lossy(&answer.raw).contains(&token), "it is not echoed");
+    let expired = ACME.with(serde_json::json!({ "iat": 0, "exp": 60 }));
+    for refused in ["x.y.z", &expired] {
+        let answer = by_token(refused).await;
+        assert!(answer.status == 401 && !String::from_utf8_lossy(&answer.raw).contains(refused));
+    }
+    assert_eq!(handshake(door.get("/chat")).send().await.code(), "token_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,10 +350,14 @@ async fn the_question_in_a_frame_keeps_to_the_frame() {
     let text = config(&upstream).replace("hosts = [\"portal.test\"", "handoff = \"confirm\"\nhosts = [\"portal.test\"");
     let door = Door::start(&text).await;
     let page = in_frame(door.get(&format!("/handed?token={}", ACME.token("maya")))).send().await;
-    assert!(page.status == 200 && page.text().contains("action=\"/_auth/exchange?embed=true\""), "{}", page.text());
+    assert!(
+        page.status == 200 && page.text().replace("&#x2f;", "/").contains("action=\"/_auth/exchange?embed=true\""),
+        "{}",
+        page.text()
+    );
     assert!(page.header("content-security-policy").unwrap().contains(CUSTOMER));
     let page = door.get(&format!("/handed?token={}", ACME.token("maya"))).navigating().send().await;
-    assert!(page.text().contains("action=\"/_auth/exchange\""));
+    assert!(page.text().replace("&#x2f;", "/").contains("action=\"/_auth/exchange\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,4 +373,18 @@ async fn the_browser_client_is_there_for_everybody_and_readable_for_the_tenants_
         assert_eq!(door.post(path).send().await.header("allow"), Some("GET, HEAD"));
     }
     assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_without_a_session_offers_ways_and_goes_round_in_no_circle() {
+    let upstream = Upstream::start().await;
+    let login = "login_url = \"https://app.acme.example/login\"\norigins = [\"https://app";
+    let door = Door::start(&config(&upstream).replace("origins = [\"https://app", login)).await;
+    let alone = door.get("/tickets?page=2").navigating().send().await;
+    let location = alone.header("location").unwrap();
+    assert!(alone.status == 303 && location.contains("return_to=http%3A%2F%2Fportal.test%2Ftickets%3Fpage%3D2"));
+    let framed = in_frame(door.get("/tickets?page=2")).send().await;
+    assert_eq!((framed.status, framed.header("location")), (401, None));
+    let page = framed.text();
+    assert!(page.contains("href=\"\" target=\"_blank\" rel=\"noopener\"") && page.contains("return_to="), "{page}");
 }

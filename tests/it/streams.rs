@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Door, Issuer, Upstream, config, two_tenants};
+use crate::support::{Certificate, Door, Issuer, PATIENCE, Upstream, config, two_tenants, websocket::handshake};
 
 const ACME: Issuer = Issuer::ACME;
 
@@ -145,13 +145,7 @@ async fn uploads_go_on_while_they_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
-    let handshake = |door: &Door| {
-        door.get("/chat")
-            .header("Connection", "Upgrade")
-            .header("Upgrade", "websocket")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-    };
+    let handshake = |door: &Door| handshake(door.get("/chat"));
     // A tunnel is no body: max_body does not cut it.
     let (mut app, door) = app("max_body = \"4B\"").await;
     assert_eq!(handshake(&door).send().await.code(), "token_missing");
@@ -161,9 +155,6 @@ async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
     let seen = app.until("\r\n\r\n").await.to_lowercase();
     assert!(seen.contains("x-user-id: maya") && seen.contains("upgrade: websocket"), "{seen}");
     assert!(seen.contains("sec-websocket-protocol: chat\r\n") && !seen.contains("bearer."), "{seen}");
-    // Pingora 0.9.1 takes a 101 that comes within microseconds of the request, before it noted the end of that, for the end
-    // of the tunnel. No real app is that fast; this one takes its time.
-    tokio::time::sleep(Duration::from_millis(100)).await;
     app.sends
         .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
         .await
@@ -207,4 +198,80 @@ async fn an_answer_of_known_length_arrives_as_it_comes() {
     until(&mut client, "first").await;
     app.sends.send(b"other").await.unwrap();
     until(&mut client, "other").await;
+}
+
+/// An app for one request after the other: answers with a head and one piece, then another after a pause.
+async fn pausing(head: &'static [u8], pause: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(head).await;
+                let _ = stream.write_all(b"4\r\none\n\r\n").await;
+                tokio::time::sleep(pause).await;
+                let _ = stream.write_all(b"4\r\ntwo\n\r\n0\r\n\r\n").await;
+            });
+        }
+    });
+    address
+}
+
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+async fn impatient(app: &str, listen: &str) -> Door {
+    let upstream = Upstream::start().await;
+    let route = "[[routes]]\npath = \"/\"\nupstream = \"app\"\nresponse_timeout = \"1s\"";
+    let listen = format!("[listen]\nidle_timeout = \"1s\"\n{listen}");
+    Door::start(&two_tenants(&upstream, route, &listen).replace(&upstream.address.to_string(), app)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_stream_of_events_is_not_cut() {
+    let certificate = Certificate::new();
+    let app = pausing(EVENTS, Duration::from_millis(2_500)).await;
+    let door = impatient(&app, "").await;
+    let ask = || door.get("/events").bearer(ACME.token("maya")).header("Accept", "text/event-stream");
+    let mut client = crate::support::Client::connect(door.address).await;
+    for _ in 0..2 {
+        let answer = ask().send_over(&mut client).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "one\ntwo\n"), "and the connection is kept");
+    }
+    let door = impatient(&app, &certificate.setting()).await;
+    let request = http::Request::get("https://portal.test/events")
+        .header("Authorization", format!("Bearer {}", ACME.token("maya")))
+        .header("Accept", "text/event-stream");
+    let answer = certificate.h2(door.address).await.send(request.body(()).unwrap(), None).await.unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "one\ntwo\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_stream_of_events_is_cut_and_what_does_not_begin_is_told() {
+    const TEXT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let door = impatient(&pausing(TEXT, Duration::from_millis(2_500)).await, "").await;
+    let ask = |door: &Door| door.get("/events").bearer(ACME.token("maya")).header("Accept", "text/event-stream");
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    client.write_all(&ask(&door).bytes()).await.unwrap();
+    let mut seen = String::new();
+    timeout(PATIENCE, client.read_to_string(&mut seen)).await.expect("it ends").unwrap();
+    assert!(seen.contains("one") && !seen.contains("two"), "{seen}");
+    let silent = Upstream::answering("").await;
+    let door = impatient(&silent.address.to_string(), "").await;
+    assert_eq!(ask(&door).send().await.code(), "upstream_timeout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_listening_to_events_frees_the_app() {
+    let (mut app, door) = app("").await;
+    let mut client = TcpStream::connect(door.address).await.unwrap();
+    let ask = door.get("/events").bearer(ACME.token("maya")).header("Accept", "text/event-stream");
+    client.write_all(&ask.bytes()).await.unwrap();
+    app.until("\r\n\r\n").await;
+    app.sends.send(EVENTS).await.unwrap();
+    until(&mut client, "event-stream").await;
+    drop(client);
+    let end = timeout(Duration::from_secs(5), app.receives.recv()).await.expect("it hears");
+    assert!(end.is_none(), "its connection has ended");
 }

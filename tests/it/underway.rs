@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Ask, Certificate, Door, Issuer, PATIENCE, Upstream, two_tenants};
+use crate::support::{Ask, Certificate, Door, Issuer, PATIENCE, Upstream, two_tenants, websocket::handshake};
 
 const ACME: Issuer = Issuer::ACME;
 const COOKIE: &str = "__Host-vestibule";
@@ -32,8 +32,6 @@ async fn quiet_app() -> String {
                     if seen.ends_with(b"\r\n\r\n") {
                         let is_handshake = String::from_utf8_lossy(&seen).to_lowercase().contains("upgrade: websocket");
                         let answer: &[u8] = if is_handshake {
-                            // See `streams`: Pingora does not bear an app that is faster than any.
-                            tokio::time::sleep(Duration::from_millis(100)).await;
                             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
                         } else {
                             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
@@ -71,14 +69,6 @@ async fn open(ask: Ask, door: &Door) -> TcpStream {
         seen.push(byte[0]);
     }
     stream
-}
-
-fn handshake(ask: Ask) -> Ask {
-    ask.header("Origin", "http://portal.test")
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
 /// Whether the connection ends within the two seconds that are promised.

@@ -85,7 +85,7 @@ async fn all(stage: &Stage) -> Vec<Case> {
 }
 
 /// Live cases that are no row, and where the test is that holds each.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 21] = [
     (tokens::WEAK_KEYS, "tests/it/attacks/tokens.rs"),
     ("A 30", "benches/timing.rs"),
     ("B 36 h2", "tests/it/http2.rs"),
@@ -97,6 +97,8 @@ const ELSEWHERE: [(&str, &str); 19] = [
     ("I 109", "tests/it/http2_frames.rs"),
     ("I 110", "tests/it/http2_frames.rs"),
     ("I 112", "benches/overload/http2.rs"),
+    ("J 114", "tests/it/origins.rs"),
+    ("J 115", "tests/it/origins.rs"),
     ("J 117", "tests/it/conformance/upgrades.rs"),
     ("K 119", "tests/it/connections.rs"),
     ("K 121", "benches/overload/idle.rs"),

@@ -2,7 +2,7 @@
 //!
 //! COMP-UPGRADE-INVALID-VER is left out: which versions of the protocol it speaks the app knows.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,8 +22,6 @@ async fn eager_app() -> SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 4096]).await;
-                // No real app is so fast that Pingora has not yet noted the end of the request.
-                tokio::time::sleep(Duration::from_millis(100)).await;
                 let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
                 let _ = stream.write_all(switch.as_bytes()).await;
                 let _ = stream.read(&mut [0; 4096]).await;

@@ -169,7 +169,11 @@ impl Door {
 
     /// Stops as on SIGTERM.
     pub async fn stop(self) {
-        self.running.stop(Duration::from_secs(20)).await;
+        self.stop_within(Duration::from_secs(20)).await;
+    }
+
+    pub async fn stop_within(self, grace: Duration) {
+        self.running.stop(grace).await;
     }
 
     /// Where the admin listener is, if there is one.

@@ -12,6 +12,7 @@ mod served;
 mod signers;
 mod tls;
 mod upstream;
+pub mod websocket;
 
 pub use between::{Between, Fault};
 pub use client::{Answer, Ask, Client, PATIENCE};
