@@ -52,6 +52,7 @@ export async function visitor(stage, { url }, user, options = {}) {
   const context = await stage.browser(options);
   await notesCloseCodes(context);
   const page = context.pages()[0] ?? (await context.newPage());
+  await page.setViewportSize({ width: 1280, height: 860 });
   await page.goto(url);
   await page.click(`button[value=${user}]`);
   await page.waitForSelector("#chat[data-state=on]", { state: "attached" });

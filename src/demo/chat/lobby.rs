@@ -93,7 +93,7 @@ impl Lobby {
         self.news.subscribe()
     }
 
-    /// Opens a customer's room, unless there are too many.
+    /// Opens a customer's room when they first speak, unless there are too many.
     pub fn open(&self, id: &str, name: &str) {
         let mut all = self.all.lock();
         if all.rooms.contains_key(id) || all.rooms.len() < MOST_ROOMS {

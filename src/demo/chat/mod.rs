@@ -69,28 +69,18 @@ pub async fn serve(listener: StdListener, seen: Arc<Seen>, clock: Clock) {
         let (lobby, seen) = (lobby.clone(), seen.clone());
         tokio::spawn(async move {
             if let Some((socket, seat)) = greet(stream, &seen).await {
-                lobby.open_for(&seat);
+                let is_agent = seat.side == Side::Agent;
+                if is_agent {
+                    lobby.staff(1);
+                }
                 // Whatever ended it, the browser comes again.
                 let _ = converse(socket, &seat, &lobby).await;
-                lobby.leave(&seat);
+                if is_agent {
+                    lobby.staff(-1);
+                }
             }
             drop(place);
         });
-    }
-}
-
-impl Lobby {
-    fn open_for(&self, seat: &Seat) {
-        match seat.side {
-            Side::Agent => self.staff(1),
-            _ => self.open(&seat.caller.id, &seat.caller.name),
-        }
-    }
-
-    fn leave(&self, seat: &Seat) {
-        if seat.side == Side::Agent {
-            self.staff(-1);
-        }
     }
 }
 
@@ -155,6 +145,9 @@ async fn converse(mut socket: WebSocketStream<TcpStream>, seat: &Seat, lobby: &A
 fn hear(text: &str, seat: &Seat, lobby: &Arc<Lobby>) {
     let Ok(spoken) = serde_json::from_str::<Spoken>(text) else { return };
     let room = seat.room().or(spoken.room.as_deref()).unwrap_or_default();
+    if seat.side == Side::Customer && !spoken.text.trim().is_empty() {
+        lobby.open(&seat.caller.id, &seat.caller.name);
+    }
     lobby.say(room, &Saying { from: seat.side, author: &seat.caller.name, text: &spoken.text, offers: None });
     if seat.side == Side::Customer {
         assistant::answer(lobby.clone(), seat.caller.clone(), &spoken.text);
