@@ -44,7 +44,7 @@ impl Helpdesk {
     pub async fn answer(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         let (method, path) = (request.method.clone(), request.uri.path().to_owned());
-        self.seen.note("helpdesk", &method, &path, &request.headers);
+        self.seen.note(&method, &path, &request.headers);
         match (method, path.as_str()) {
             (Method::GET | Method::HEAD, "/") => web::see_other("/tickets"),
             (Method::GET | Method::HEAD, "/tickets") => self.page("tickets", &request.headers),
@@ -179,7 +179,7 @@ mod tests {
         for name in ["x-user-id", "x-user-name", "x_user_id", "x-roles", "cookie", "x-request-id"] {
             headers.insert(name, HeaderValue::from_static("<script>x"));
         }
-        desk.seen.note("helpdesk", &Method::GET, "/<script>", &headers);
+        desk.seen.note(&Method::GET, "/<script>", &headers);
         desk.tickets.add("<script>x", "<script>y", "<script>z");
         desk.tickets.reply(1047, "<script>w");
         for page in ["tickets", "agents", "public"] {

@@ -17,7 +17,6 @@ const LONGEST: usize = 120;
 pub struct Line {
     number: u64,
     time: String,
-    app: &'static str,
     method: String,
     path: String,
     user: Option<String>,
@@ -37,7 +36,7 @@ impl Seen {
     }
 
     /// Notes a request. Stylesheets and the log itself are left out, or it would show nothing else.
-    pub fn note(&self, app: &'static str, method: &Method, path: &str, headers: &HeaderMap) {
+    pub fn note(&self, method: &Method, path: &str, headers: &HeaderMap) {
         if path.starts_with("/public/") {
             return;
         }
@@ -47,7 +46,6 @@ impl Seen {
         let line = Line {
             number: lines.0,
             time: web::time_of_day(self.clock.now()),
-            app,
             method: method.to_string(),
             path: short(path.to_owned()),
             user: text(headers, "x-user-id").map(short),

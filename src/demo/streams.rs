@@ -71,7 +71,7 @@ impl HttpServerApp for Serving {
         let request = http.req_header();
         let (method, path) = (request.method.clone(), request.uri.path().to_owned());
         if let Some(list) = self.helpdesk.followed(&path, &request.headers) {
-            self.helpdesk.seen.note("helpdesk", &method, &path, &request.headers);
+            self.helpdesk.seen.note(&method, &path, &request.headers);
             let Ok(_place) = self.streams.try_acquire() else {
                 return answer(http, web::answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "too many\n")).await;
             };

@@ -91,7 +91,7 @@ async fn greet(stream: TcpStream, seen: &Seen) -> Option<(WebSocketStream<TcpStr
     let mut seat = None;
     let read = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         let headers = request.headers();
-        seen.note("chat", &Method::GET, request.uri().path(), headers);
+        seen.note(&Method::GET, request.uri().path(), headers);
         let Some(caller) = Caller::of(headers) else {
             let mut refusal = ErrorResponse::new(Some("nobody said who is calling\n".to_owned()));
             *refusal.status_mut() = StatusCode::UNAUTHORIZED;

@@ -16,10 +16,12 @@ function merge(list, html) {
   if (!same) list.replaceChildren(...items);
 }
 
-async function tellWhenOut() {
+/** Whether the visitor was signed out, which is then said. */
+async function isOut() {
   const answer = await fetch("/whoami", { headers: { Accept: "application/json" } }).catch(() => null);
   const out = document.querySelector("[data-out]");
   if (answer?.status === 401) out.hidden = false;
+  return !out.hidden;
 }
 
 for (const list of document.querySelectorAll("[data-follow]")) {
@@ -27,12 +29,18 @@ for (const list of document.querySelectorAll("[data-follow]")) {
   const follow = () => {
     source = new EventSource(list.dataset.follow);
     source.addEventListener("message", ({ data }) => merge(list, JSON.parse(data)));
-    source.addEventListener("error", () => source.readyState === EventSource.CLOSED && tellWhenOut());
+    source.addEventListener("error", () => {
+      // Where the browser has given up; a page that is left is gone by then.
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 500);
+    });
+  };
+  const again = async () => {
+    if (!(await isOut())) setTimeout(() => source.readyState === EventSource.CLOSED && follow(), 5000);
   };
   // Browsers keep six connections to a host open: a page nobody looks at needs none.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) source.close();
-    else if (source.readyState === EventSource.CLOSED) follow();
+    else if (source.readyState === EventSource.CLOSED && document.querySelector("[data-out]").hidden) follow();
   });
   follow();
 }
