@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, broadcast::error::RecvError},
-    time::{interval, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config,
@@ -65,7 +65,11 @@ pub async fn serve(listener: StdListener, seen: Arc<Seen>, clock: Clock) {
     let (lobby, places) = (Arc::new(Lobby::new(clock)), Arc::new(Semaphore::new(MOST_CONNECTIONS)));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Perhaps the system has no file descriptor left.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         let (lobby, seen) = (lobby.clone(), seen.clone());
         tokio::spawn(async move {
             if let Some((socket, seat)) = greet(stream, &seen).await {
