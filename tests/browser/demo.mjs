@@ -56,6 +56,10 @@ export const scenarios = {
     await desk.fill(".say input", "I am, good day Maya!");
     await desk.press(".say input", "Enter");
     await maya.page.waitForSelector("#chat .agent:has-text('I am, good day Maya!')");
+    // A drop is mended, and what was said is still there.
+    await maya.page.evaluate("sockets.at(-1).close()");
+    await maya.page.waitForSelector("#chat[data-state=again]");
+    await maya.page.waitForSelector("#chat[data-state=on] .agent:has-text('good day Maya!')");
     await desk.click(".tickets li:has-text('Scales') summary");
     const ticket = desk.locator(".tickets li:has-text('Scales')");
     await ticket.locator("[name=text]").fill("Hold the left button for five seconds.");
@@ -113,7 +117,7 @@ export const scenarios = {
     await board(page).locator(".rows li").first().waitFor();
     await tab.click("[data-out] a");
     await tab.waitForSelector("#chat .sent:has-text('sent you here')");
-    await tab.click("#chat [data-way='/tickets']");
+    await tab.click("#chat .ways [data-open]");
     await tab.waitForSelector("h1:has-text('Maya Sørensen’s tickets')");
   },
 

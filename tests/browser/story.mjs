@@ -34,13 +34,15 @@ class Demo {
 
 export const demo = (stage) => stage.begin(new Demo());
 
-/** Notes the close codes of a page's WebSockets. */
-export async function notesCloseCodes(context) {
+/** Notes a page's WebSockets, and their close codes. */
+export async function notesSockets(context) {
   await context.addInitScript(() => {
+    window.sockets = [];
     window.closeCodes = [];
     window.WebSocket = class extends WebSocket {
       constructor(...options) {
         super(...options);
+        window.sockets.push(this);
         this.addEventListener("close", ({ code }) => window.closeCodes.push(code));
       }
     };
@@ -50,7 +52,7 @@ export async function notesCloseCodes(context) {
 /** A browser whose visitor has chosen who to be in Nordwind. */
 export async function visitor(stage, { url }, user, options = {}) {
   const context = await stage.browser(options);
-  await notesCloseCodes(context);
+  await notesSockets(context);
   const page = context.pages()[0] ?? (await context.newPage());
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.goto(url);

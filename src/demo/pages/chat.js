@@ -5,6 +5,8 @@ export function connect(open, { onState, onMessage }) {
   let socket;
   let timer;
   let drops = 0;
+  let since = Infinity;
+  let isOpening = false;
 
   function again() {
     const wait = Math.min(30_000, 500 * 2 ** drops) * (0.75 + Math.random() / 2);
@@ -15,22 +17,30 @@ export function connect(open, { onState, onMessage }) {
 
   async function start() {
     clearTimeout(timer);
-    if (socket?.readyState === WebSocket.OPEN) return;
+    if (isOpening || socket?.readyState <= WebSocket.OPEN) return;
+    isOpening = true;
     onState(drops ? "again" : "connecting");
     try {
       socket = await open();
     } catch {
       return again();
+    } finally {
+      isOpening = false;
     }
     socket.addEventListener("message", ({ data }) => {
       // The first shows that it is really open: the app sends one at once.
+      if (since === Infinity) since = performance.now();
       drops = 0;
       onState("on");
       onMessage(JSON.parse(data));
     });
     socket.addEventListener("close", ({ code, reason }) => {
+      const lasted = performance.now() - since;
+      since = Infinity;
       // 4401: the identity ended. By its time alone, a new token is all it takes; else somebody ended it.
-      if (code === 4401 && reason !== "session ended") onState("out");
+      if (code !== 4401) again();
+      else if (reason !== "session ended") onState("out");
+      else if (lasted > 5000) start();
       else again();
     });
   }

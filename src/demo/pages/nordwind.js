@@ -74,13 +74,13 @@ function unread(more) {
   launcher.ariaLabel = waiting ? `Support chat, ${waiting} new` : "Support chat";
 }
 
-function show(isOpen) {
+function show(isOpen, takesFocus = true) {
   chat.hidden = !isOpen;
   launcher.ariaExpanded = isOpen;
   sessionStorage.setItem("chat", isOpen ? "open" : "");
   if (isOpen) unread(0);
   conversation.log.scrollTop = conversation.log.scrollHeight;
-  (isOpen ? input : launcher).focus({ preventScroll: true });
+  if (takesFocus) (isOpen ? input : launcher).focus({ preventScroll: true });
 }
 
 function say(text) {
@@ -106,9 +106,13 @@ ended.querySelector("button").addEventListener("click", () => {
 
 // ---- Into the portal
 
-function openPortal(path) {
+/** Who was sent here by the helpdesk goes back in the same tab. */
+const target = chat.dataset.sent === undefined ? "_blank" : "_self";
+
+function openPortal(page) {
   step("done");
-  portal.openPortal(path);
+  const { pathname, search } = new URL(page, chat.dataset.portal);
+  portal.openPortal(pathname + search, { target });
 }
 
 for (const button of document.querySelectorAll("[data-open]")) {
@@ -165,4 +169,4 @@ function step(name) {
 
 connection.start();
 portal.embed($(".board iframe"), "/board");
-if (chat.dataset.sent !== undefined || sessionStorage.getItem("chat")) show(true);
+if (chat.dataset.sent !== undefined || sessionStorage.getItem("chat")) show(true, false);
