@@ -66,6 +66,8 @@ export const scenarios = {
     await stage.shot(desk, "demo-staff");
     await ticket.locator("form button").click();
     await board(maya.page).locator("li:has-text('Scales'):has-text('answered')").waitFor();
+    await maya.page.bringToFront();
+    assert.equal(await maya.page.locator("#chat .log .assistant").count(), 0, "Ada was quicker");
     await stage.shot(maya.page, "demo-live");
   },
 
@@ -102,6 +104,7 @@ export const scenarios = {
     await say(page, "Hello");
     const tab = await opened(context, page, "#chat .ways [data-open]");
     await board(page).locator(".rows li").first().waitFor();
+    await page.bringToFront();
     await page.click("[data-revoke]");
     await page.waitForSelector("[data-revoked]:has-text('Done.')");
     await page.waitForSelector("#chat .ended:has-text('You were signed out')");

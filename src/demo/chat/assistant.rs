@@ -21,8 +21,7 @@ pub fn answer(lobby: Arc<Lobby>, caller: Caller, question: &str) {
         sleep(READING).await;
         lobby.typing(&caller.id, NAME);
         sleep(WRITING).await;
-        lobby.say(&caller.id, &Saying { from: Side::Assistant, author: NAME, text: &text, offers });
-        lobby.answered(&caller.id);
+        lobby.answered(&caller.id, &Saying { from: Side::Assistant, author: NAME, text: &text, offers });
     });
 }
 

@@ -68,6 +68,12 @@ struct Room {
     assistant_is_busy: bool,
 }
 
+impl Room {
+    fn agent_leads(&self, now: i64) -> bool {
+        self.agent_spoke_at.is_some_and(|then| now - then < AGENT_LEADS)
+    }
+}
+
 #[derive(Default)]
 struct Rooms {
     rooms: BTreeMap<String, Room>,
@@ -140,23 +146,27 @@ impl Lobby {
         self.tell(Some(room), &json!({ "type": "message", "name": name, "message": message }));
     }
 
-    /// Whether the assistant is to answer now; then it has to be [`Self::answered`].
+    /// Whether the assistant is to answer now; then it has to be [`Self::answered`], and until then it is not asked again.
     pub fn wants_assistant(&self, room: &str) -> bool {
         let now = self.clock.now().0;
         let mut all = self.all.lock();
         let Some(room) = all.rooms.get_mut(room) else {
             return false;
         };
-        let agent_leads = room.agent_spoke_at.is_some_and(|then| now - then < AGENT_LEADS);
-        let wanted = !agent_leads && !room.assistant_is_busy;
+        let wanted = !room.agent_leads(now) && !room.assistant_is_busy;
         room.assistant_is_busy |= wanted;
         wanted
     }
 
-    /// The assistant has said what it had to.
-    pub fn answered(&self, room: &str) {
-        if let Some(room) = self.all.lock().rooms.get_mut(room) {
+    /// The assistant's answer is ready; an agent may have been quicker.
+    pub fn answered(&self, room: &str, saying: &Saying<'_>) {
+        let now = self.clock.now().0;
+        let is_late = self.all.lock().rooms.get_mut(room).is_none_or(|room| {
             room.assistant_is_busy = false;
+            room.agent_leads(now)
+        });
+        if !is_late {
+            self.say(room, saying);
         }
     }
 
@@ -198,11 +208,15 @@ mod tests {
         let messages = lobby.so_far(Some("maya"))["rooms"][0]["messages"].clone();
         assert_eq!(messages.as_array().map(Vec::len), Some(MOST_MESSAGES));
         assert_eq!(messages[0]["text"].as_str().map(|text| text.chars().count()), Some(LONGEST_MESSAGE));
+        let answer = Saying { from: Side::Assistant, author: "x", text: "an answer", offers: None };
+        let last = || lobby.so_far(Some("maya"))["rooms"][0]["messages"][MOST_MESSAGES - 1]["text"].clone();
         assert!(lobby.wants_assistant("maya") && !lobby.wants_assistant("maya"));
-        lobby.answered("maya");
+        lobby.answered("maya", &answer);
+        assert_eq!(last(), "an answer");
         assert!(lobby.wants_assistant("maya"));
-        lobby.answered("maya");
         say(Side::Agent, "I am here");
+        lobby.answered("maya", &answer);
+        assert_eq!(last(), "I am here");
         assert!(!lobby.wants_assistant("maya") && !lobby.wants_assistant("tom"));
     }
 }

@@ -68,15 +68,18 @@ export class Conversation {
     this.log.replaceChildren();
     this.last = null;
     this.quiet();
-    for (const message of messages) this.add(message);
+    for (const message of messages) this.add(message, false);
     if (!messages.length && this.empty) this.log.append(made("li", "still", this.empty));
     this.log.ariaBusy = "false";
   }
 
-  add({ from, author, text, at, offers }) {
+  /** `isNow` when it was said just now. */
+  add({ from, author, text, at, offers }, isNow = true) {
     this.log.querySelector(".still")?.remove();
     if (from !== "customer") this.quiet();
-    const item = made("li", from === this.own ? `own ${from}` : from, "");
+    const item = made("li", from, "");
+    item.classList.toggle("own", from === this.own);
+    item.classList.toggle("now", isNow);
     const minute = Math.floor(at / 60);
     if (this.last?.author !== author || this.last.minute !== minute) {
       const when = new Date(at * 1000);
