@@ -67,7 +67,6 @@ export const scenarios = {
     await ticket.locator("form button").click();
     await board(maya.page).locator("li:has-text('Scales'):has-text('answered')").waitFor();
     await maya.page.bringToFront();
-    assert.equal(await maya.page.locator("#chat .log .assistant").count(), 0, "Ada was quicker");
     await stage.shot(maya.page, "demo-live");
   },
 
