@@ -101,7 +101,6 @@ impl Helpdesk {
             "helpdesk",
             context! {
                 places => Serde(&self.places), page,
-                is_agent => caller.as_ref().is_some_and(|caller| caller.roles.iter().any(|role| role == "agent")),
                 caller => Serde(caller),
                 list => list.map(|list| Value::from_safe_string(self.list(&list))),
                 identity => Serde(identity(headers)),

@@ -15,7 +15,6 @@ const LONGEST: usize = 120;
 /// A request, as far as the log shows it. How its sender proved who they are, the app is not told.
 #[derive(Clone, Serialize)]
 pub struct Line {
-    number: u64,
     time: String,
     method: String,
     path: String,
@@ -44,7 +43,6 @@ impl Seen {
         let mut lines = self.lines.lock();
         lines.0 += 1;
         let line = Line {
-            number: lines.0,
             time: web::time_of_day(self.clock.now()),
             method: method.to_string(),
             path: short(path.to_owned()),
