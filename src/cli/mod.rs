@@ -1,6 +1,6 @@
 //! The command line: what may be typed, and one function a command.
 
-mod ask;
+pub(crate) mod ask;
 mod explain;
 mod health;
 mod init;

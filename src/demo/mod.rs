@@ -1,9 +1,17 @@
-//! `vestibule demo`: a customer's app, Vestibule and a helpdesk behind it, in one process, on loopback, without a file.
+//! `vestibule demo`: a customer's app, Vestibule, and a helpdesk with a chat behind it, in one process, on loopback, without a
+//! file.
 
+mod caller;
+mod chat;
+mod configuration;
+mod desk_sessions;
 mod helpdesk;
 mod people;
+mod seen;
 mod shop;
+mod streams;
 mod tickets;
+mod tokens;
 mod web;
 
 use std::{
@@ -27,9 +35,14 @@ use crate::{
     time::Clock,
 };
 
+use configuration::Around;
+use desk_sessions::DeskSessions;
 use helpdesk::Helpdesk;
+use seen::Seen;
 use shop::Shop;
+use streams::Serving;
 use tickets::Tickets;
+use tokens::Signer;
 use web::Places;
 
 /// Nordwind as Vestibule's configuration names it.
@@ -50,14 +63,16 @@ pub enum DemoError {
     Signals(io::Error),
 }
 
-/// Runs all three until Ctrl-C or SIGTERM. `open_at` is the port of the customer's app, 0 for any.
+/// Runs all of it until Ctrl-C or SIGTERM. `open_at` is the port of the customer's app, 0 for any.
 pub async fn run(open_at: u16) -> Result<(), DemoError> {
     let clock = Clock::system();
-    // Bound before Vestibule starts, because its configuration names both.
+    // Bound before Vestibule starts, because its configuration names them.
     let (shop, shop_address) = bind(open_at)?;
     let (helpdesk, helpdesk_address) = bind(0)?;
+    let (chat, chat_address) = bind(0)?;
     let (session_key, widget_key) = (secret::generate(), secret::generate());
-    let configuration = configuration(shop_address, helpdesk_address);
+    let around = Around { shop: shop_address, helpdesk: helpdesk_address, chat: chat_address };
+    let configuration = configuration::text(around);
     let secrets = |name: &str| match name {
         "SESSION_KEY" => Some(session_key.to_string()),
         "WIDGET_KEY" => Some(widget_key.to_string()),
@@ -68,35 +83,36 @@ pub async fn run(open_at: u16) -> Result<(), DemoError> {
     let vestibule = server::start(&config, clock.clone()).await?;
     let places = Places {
         shop: format!("http://{shop_address}"),
-        portal: format!("http://{}", vestibule.address),
+        // Another name, so that browsers see two sites, and one for which they take `Secure` cookies over plain HTTP.
+        portal: format!("http://localhost:{}", vestibule.address.port()),
         helpdesk: format!("http://{helpdesk_address}"),
     };
     let url = places.shop.clone();
+    let seen = Arc::new(Seen::new(clock.clone()));
     let (ended, until_end) = watch::channel(false);
+    let nordwind = Shop {
+        places: places.clone(),
+        signer: Signer { secret: widget_key, clock: clock.clone(), vestibule: vestibule.address },
+    };
+    let harbour = Helpdesk {
+        places,
+        tickets: Tickets::invented(),
+        sessions: DeskSessions::default(),
+        seen: seen.clone(),
+        configuration: Arc::from(configuration),
+    };
+    let manner = live::manner(&config.listen);
     let apps = [
         listener::serve(
-            Reception::lasting(
-                HttpServer::new_app(Shop { places: places.clone(), secret: widget_key, clock }),
-                live::manner(&config.listen),
-            ),
+            Reception::lasting(HttpServer::new_app(nordwind), manner.clone()),
             shop,
             Hours::until(until_end.clone()),
         ),
-        listener::serve(
-            Reception::lasting(
-                HttpServer::new_app(Helpdesk {
-                    places,
-                    tickets: Tickets::invented(),
-                    configuration: Arc::from(configuration),
-                }),
-                live::manner(&config.listen),
-            ),
-            helpdesk,
-            Hours::until(until_end),
-        ),
+        listener::serve(Reception::lasting(Serving::new(harbour), manner), helpdesk, Hours::until(until_end)),
+        tokio::spawn(chat::serve(chat, seen, clock)),
     ];
     println!(
-        "{url}\n\nOpen it in a browser, choose who you are, and open your tickets from the chat in the corner.\n\
+        "{url}\n\nOpen it in a browser, choose who you are, and ask in the chat in the corner.\n\
          Everything is in memory and on this machine alone; Ctrl-C ends it."
     );
     // There is nothing to reload, and nobody to hand over to.
@@ -118,65 +134,4 @@ fn bind(port: u16) -> Result<(TcpListener, SocketAddr), DemoError> {
         Ok((listener, address))
     });
     bound.map_err(|error| DemoError::Bind { address, error })
-}
-
-/// All that Vestibule is told; the helpdesk shows it to the visitor.
-fn configuration(shop: SocketAddr, helpdesk: SocketAddr) -> String {
-    format!(
-        r#"[listen]
-address = "127.0.0.1:0"        # any free port
-
-[session]
-keys = [{{ id = "demo", env = "SESSION_KEY" }}]
-lifetime = "1h"
-cookie = "vestibule"           # plain HTTP here, so not __Host-…
-insecure_cookie = true
-
-[ledger]
-memory = true
-
-[tenants.{TENANT}]
-dialect = "gateway"
-claims = {{ name = "userName" }}
-keys = [{{ id = "{WIDGET_KEY_ID}", env = "WIDGET_KEY" }}]
-allow_roles = ["customer", "agent"]
-origins = ["http://{shop}"]
-login_url = "http://{shop}/support"
-logout_url = "http://{shop}/?left"
-
-[upstreams.helpdesk]
-servers = ["{helpdesk}"]
-
-[[routes]]
-path = "/"
-upstream = "helpdesk"
-handoff_param = "token"
-
-[[routes]]
-path = "/agents"
-upstream = "helpdesk"
-roles = ["agent"]
-
-[[routes]]
-path = "/public"
-auth = "public"
-upstream = "helpdesk"
-
-[limits]
-failures = {{ count = 30, per = "1m" }}
-"#
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_configuration_is_right() {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-        let secrets = |name: &str| Some(format!("{name} that is long enough to be a secret"));
-        let config = Config::parse(Path::new("demo.toml"), &configuration(address, address), &secrets);
-        assert_eq!(config.map(|config| config.routes.len()), Ok(3));
-    }
 }

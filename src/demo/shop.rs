@@ -1,35 +1,27 @@
 //! The customer's app: Nordwind, a back office for small shops, with a support chat whose backend signs widget tokens.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header::SET_COOKIE};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use minijinja::{context, value::Serde};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use serde_json::json;
 use url::form_urlencoded;
-use zeroize::Zeroizing;
 
 use super::{
-    TENANT, WIDGET_KEY_ID,
+    TENANT, caller,
     people::{self, PEOPLE, Person},
+    tokens::{self, Signer},
     web::{self, Places},
 };
-use crate::{secret, time::Clock};
 
-/// Not Vestibule's name: cookies do not know ports, so that the portal on the same host gets this one too.
 const COOKIE: &str = "nordwind";
-const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// Where the chat leads unless the helpdesk sent the visitor here from another page.
 const TICKETS: &str = "/tickets";
 
 /// The customer's app.
 pub struct Shop {
     pub places: Places,
-    /// Shared with Vestibule.
-    pub secret: Zeroizing<String>,
-    pub clock: Clock,
+    pub signer: Signer,
 }
 
 #[async_trait]
@@ -37,7 +29,7 @@ impl ServeHttp for Shop {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         let (method, path) = (request.method.clone(), request.uri.path().to_owned());
-        let person = web::cookie(&request.headers, COOKIE).and_then(people::find);
+        let person = caller::cookie(&request.headers, COOKIE).and_then(people::find);
         match (method, path.as_str()) {
             (Method::GET | Method::HEAD, "/") => {
                 let has_left = web::parameter(session, "left").is_some();
@@ -53,15 +45,9 @@ impl ServeHttp for Shop {
                 let cleared = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
                 web::with(web::see_other("/"), SET_COOKIE, &cleared)
             }
-            (Method::POST, "/support-token") => self.support_token(person),
-            (Method::GET | Method::HEAD, "/nordwind.css") => web::answer(
-                StatusCode::OK,
-                "text/css; charset=utf-8",
-                concat!(include_str!("pages/base.css"), include_str!("pages/nordwind.css")),
-            ),
-            (Method::GET | Method::HEAD, "/nordwind.js") => {
-                web::answer(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("pages/nordwind.js"))
-            }
+            (Method::POST, "/support-token") => self.support_token(person, session).await,
+            (Method::POST, "/security/revoke") => self.revoke(person).await,
+            (Method::GET | Method::HEAD, path) => web::asset(path.trim_start_matches('/')),
             _ => web::not_found(),
         }
     }
@@ -73,41 +59,37 @@ impl Shop {
         let html = web::render(
             "nordwind",
             context! {
-                places => Serde(&self.places), people => Serde(&PEOPLE),
+                places => Serde(&self.places), people => Serde(&PEOPLE), tenant => TENANT,
                 person => Serde(person), sent_from, has_left,
+                // The page brings the widget its first token.
+                token => person.and_then(|person| self.signer.token(person)),
                 return_to => sent_from.unwrap_or(TICKETS),
             },
         );
-        web::page(html, &self.places.portal)
+        web::page(html, &self.places.shop_policy())
     }
 
-    fn support_token(&self, person: Option<&Person>) -> Response<Vec<u8>> {
-        match person.and_then(|person| self.sign(person)) {
+    /// The page says whom it is for: in another tab somebody else may have signed in since.
+    async fn support_token(&self, person: Option<&Person>, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let Some(form) = web::form(session).await else {
+            return web::bad_form();
+        };
+        let person = person.filter(|person| form.get("user").is_none_or(|user| user == person.id));
+        match person.and_then(|person| self.signer.token(person)) {
             Some(token) => {
-                web::data(StatusCode::OK, &json!({ "token": token, "expires_in": TOKEN_LIFETIME.as_secs() }))
+                web::data(StatusCode::OK, &json!({ "token": token, "expires_in": tokens::LIFETIME.as_secs() }))
             }
             None => web::data(StatusCode::UNAUTHORIZED, &json!({ "error": "nobody is signed in" })),
         }
     }
 
-    /// What a customer writes: a few lines with any JWT library.
-    fn sign(&self, person: &Person) -> Option<String> {
-        let now = self.clock.now();
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(WIDGET_KEY_ID.to_owned());
-        let claims = json!({
-            "userId": person.id,
-            "tenantId": TENANT,
-            "userEmail": person.email,
-            "userName": person.name,
-            "userRoles": [person.role],
-            "plan": person.plan,
-            "iat": now.0,
-            "exp": now.plus(TOKEN_LIFETIME).0,
-            // Else two of one second were the same token, and that passes once.
-            "jti": &secret::generate()[..22],
-        });
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(self.secret.as_bytes())).ok()
+    /// The button in the Security card: everywhere, not only in this browser.
+    async fn revoke(&self, person: Option<&Person>) -> Response<Vec<u8>> {
+        let Some(person) = person else {
+            return web::data(StatusCode::UNAUTHORIZED, &json!({ "error": "nobody is signed in" }));
+        };
+        let status = if self.signer.revoke(person).await { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+        web::data(status, &json!({ "revoked": status == StatusCode::OK }))
     }
 }
 
@@ -131,18 +113,23 @@ async fn log_in(session: &mut ServerSession) -> Response<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
     use super::*;
+    use crate::{secret, time::Clock};
 
     #[test]
     fn every_state_of_the_page_renders_and_escapes() {
-        let shop = Shop { places: Places::sample(), secret: secret::generate(), clock: Clock::system() };
-        for person in [None, people::find("maya")] {
+        let vestibule = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let signer = Signer { secret: secret::generate(), clock: Clock::system(), vestibule };
+        let shop = Shop { places: Places::sample(), signer };
+        for person in [None, people::find("maya"), people::find("ada")] {
             for sent_from in [None, Some("\"><script>x")] {
                 let page = shop.page(person, sent_from, true);
                 assert!(!String::from_utf8_lossy(page.body()).contains("<script>"));
             }
         }
-        let tokens = people::find("ada").map(|ada| (shop.sign(ada), shop.sign(ada)));
+        let tokens = people::find("ada").map(|ada| (shop.signer.token(ada), shop.signer.token(ada)));
         assert!(tokens.is_some_and(|(one, other)| one.is_some() && one != other));
     }
 }

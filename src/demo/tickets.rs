@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// What somebody asked.
 #[derive(Clone, Serialize)]
@@ -12,11 +13,15 @@ pub struct Ticket {
     pub subject: String,
     pub text: String,
     pub state: &'static str,
-    pub reply: Option<&'static str>,
+    pub reply: Option<String>,
 }
 
 /// All tickets, oldest first.
-pub struct Tickets(Mutex<Vec<Ticket>>);
+pub struct Tickets {
+    all: Mutex<Vec<Ticket>>,
+    /// How often they changed.
+    changes: watch::Sender<u64>,
+}
 
 const FIRST: usize = 1041;
 /// A demo left running must not grow for ever.
@@ -34,9 +39,14 @@ impl Tickets {
             subject: subject.to_owned(),
             text: text.to_owned(),
             state,
-            reply,
+            reply: reply.map(str::to_owned),
         };
-        Self(Mutex::new(tickets.map(ticket).collect()))
+        Self { all: Mutex::new(tickets.map(ticket).collect()), changes: watch::channel(0).0 }
+    }
+
+    /// Wakes whoever shows them when one is new or answered.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// A user's, newest first.
@@ -48,14 +58,13 @@ impl Tickets {
 
     /// Everyone's, newest first.
     pub fn all(&self) -> Vec<Ticket> {
-        self.0.lock().iter().rev().cloned().collect()
+        self.all.lock().iter().rev().cloned().collect()
     }
 
     /// Adds one; without a subject, or beyond the most, there is nothing to add.
     pub fn add(&self, user: &str, subject: &str, text: &str) {
-        let shortened = |text: &str, longest| text.trim().chars().take(longest).collect::<String>();
         let subject = shortened(subject, LONGEST_SUBJECT);
-        let mut tickets = self.0.lock();
+        let mut tickets = self.all.lock();
         if subject.is_empty() || tickets.len() >= MOST {
             return;
         }
@@ -68,7 +77,30 @@ impl Tickets {
             state: "new",
             reply: None,
         });
+        drop(tickets);
+        self.changed();
     }
+
+    /// Answers one; there is nothing to say without a text.
+    pub fn reply(&self, number: usize, text: &str) {
+        let text = shortened(text, LONGEST_TEXT);
+        let mut tickets = self.all.lock();
+        let Some(ticket) = tickets.iter_mut().find(|ticket| ticket.number == number && !text.is_empty()) else {
+            return;
+        };
+        ticket.reply = Some(text);
+        ticket.state = "answered";
+        drop(tickets);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    text.trim().chars().take(longest).collect()
 }
 
 type Invented = (&'static str, &'static str, &'static str, &'static str, Option<&'static str>);

@@ -3,7 +3,7 @@
 
 import { Stage } from "./support.mjs";
 
-const themes = { client: await import("./client.mjs") };
+const themes = { client: await import("./client.mjs"), demo: await import("./demo.mjs") };
 
 async function play(theme, name) {
   const stage = new Stage(name);

@@ -280,7 +280,7 @@ export class Stage {
   }
 
   /** Chromium with a profile of its own. `preferences` are Chromium's; `blocksPopups` leaves its blocker on. */
-  async browser({ args = [], preferences, blocksPopups = false } = {}) {
+  async browser({ args = [], preferences, blocksPopups = false, scale = 1 } = {}) {
     const paths = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"];
     const executablePath = paths.find((path) => path && existsSync(path));
     if (!executablePath) throw new Error("no Chromium: run `make setup`");
@@ -305,6 +305,7 @@ export class Stage {
     const context = await chromium.launchPersistentContext(folder, {
       ...options,
       viewport: { width: 1000, height: 700 },
+      deviceScaleFactor: scale,
     });
     context.setDefaultTimeout(10_000);
     things.end = async () => {

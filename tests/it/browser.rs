@@ -68,6 +68,13 @@ scenarios! {
         embedded_without_cookies_it_goes_by_the_bearer
         only_who_embeds_and_is_embedded_share_tokens
     }
+    demo {
+        the_chat_leads_to_the_tickets_signed_in
+        everything_is_live
+        another_user_is_asked_for_first
+        a_revocation_ends_all_of_it
+        it_fits_every_screen
+    }
 }
 
 #[test]
