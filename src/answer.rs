@@ -5,7 +5,8 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONNECTION,
-        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY, X_FRAME_OPTIONS,
+        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
+        X_FRAME_OPTIONS,
     },
 };
 use pingora::{Result, http::ResponseHeader};
@@ -85,10 +86,12 @@ pub fn finish(
         // Whatever the app says of its page, this answer holds somebody's cookie.
         response.insert_header(CACHE_CONTROL, "private, no-store")?;
     }
-    if let Caller::Known(_) = permit.caller()
+    if let Caller::Known(proof) = permit.caller()
         && !response.headers.contains_key(CACHE_CONTROL)
     {
-        response.insert_header(CACHE_CONTROL, "private")?;
+        // A page that may be kept as it was would be shown again by the back button after a sign-out.
+        let is_page = proof.is_session() && is_html(response);
+        response.insert_header(CACHE_CONTROL, if is_page { "private, no-store" } else { "private" })?;
     }
     let concerned = match permit.caller() {
         Caller::Known(proof) => Some(&proof.tenant.origins),
@@ -108,6 +111,11 @@ pub fn finish(
     };
     response.append_header(VARY, varies)?;
     Ok(())
+}
+
+fn is_html(response: &ResponseHeader) -> bool {
+    let kind = response.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
 }
 
 /// Where tenants name origins, they alone say who may read, and not the app: one voice, or browsers refuse both.

@@ -45,6 +45,11 @@ impl Proof {
         Self { tenant, subjects, kind: ProofKind::Session(session), tag: SessionKeys::tag(value) }
     }
 
+    /// Whether it is a session.
+    pub fn is_session(&self) -> bool {
+        matches!(self.kind, ProofKind::Session(_))
+    }
+
     /// Whether it is a session of that place.
     pub fn is_in(&self, place: Place) -> bool {
         matches!(&self.kind, ProofKind::Session(session) if session.place == place)

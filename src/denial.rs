@@ -242,11 +242,13 @@ pub struct Refusal {
     pub tenant: Option<Arc<Tenant>>,
     /// A session cookie that will never pass again, to be cleared.
     pub dead_cookie: Option<CookieRules>,
+    /// Of an exchange: where it would have led.
+    pub return_to: Option<String>,
 }
 
 impl<R: Into<Reason>> From<R> for Refusal {
     fn from(reason: R) -> Self {
-        Self { reason: reason.into(), tenant: None, dead_cookie: None }
+        Self { reason: reason.into(), tenant: None, dead_cookie: None, return_to: None }
     }
 }
 

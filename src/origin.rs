@@ -77,6 +77,8 @@ impl<'a> Source<'a> {
         }
         match head.single(ORIGIN) {
             Some(origin) if visitor.is_own_origin(origin) => Self::Own,
+            // A page of ours with `no-referrer` (Helmet's default) posts its forms with `null`.
+            Some("null") if head.single("sec-fetch-site") == Some("same-origin") => Self::Own,
             origin => Self::Other(origin.unwrap_or_default()),
         }
     }
@@ -93,8 +95,6 @@ pub fn may_act(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
     match Source::of(head, visitor) {
         Source::Own => true,
         Source::Other(origin) if origins.contains(origin) => true,
-        // A page of ours with `no-referrer` (Helmet's default) posts its forms with `Origin: null`.
-        Source::Other("null") => site == Some(Some("same-origin")),
         Source::Other(_) => false,
         // Browsers send it with every handshake and every write; who sends neither header is no browser.
         Source::Unsaid => !is_handshake && matches!(site, None | Some(Some("same-origin" | "none"))),

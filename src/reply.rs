@@ -38,6 +38,10 @@ pub struct Audience<'a> {
     pub pages: &'a Pages,
 }
 
+/// What the browser keeps of the app's pages is of who was here before: nothing of it is shown again by the back button
+/// (Clear Site Data section 3.1).
+const CLEAR: (&str, &str) = ("Clear-Site-Data", "\"cache\"");
+
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -83,8 +87,12 @@ impl Reply {
         let tenant = refusal.tenant.as_deref();
         let mut login_url = tenant.and_then(|tenant| tenant.login_url.clone());
         let returns = audience.visitor.filter(|_| spelling.refresh && audience.manner == Manner::Request);
-        if let (Some(login_url), Some(visitor)) = (&mut login_url, returns) {
-            login_url.query_pairs_mut().append_pair("return_to", &visitor.url(&audience.page(visitor)));
+        let page = match (&refusal.return_to, returns) {
+            (Some(page), _) => Some(page.clone()),
+            (None, returns) => returns.map(|visitor| audience.page(visitor)),
+        };
+        if let (Some(login_url), Some(visitor), Some(page)) = (&mut login_url, audience.visitor, page) {
+            login_url.query_pairs_mut().append_pair("return_to", &visitor.url(&page));
         }
         // In a frame that is let in from elsewhere, people are not sent round in circles where the browser keeps no cookie: they
         // choose.
@@ -98,6 +106,10 @@ impl Reply {
             }
             login_url => {
                 let mut links = Link::from(denial, login_url.as_ref(), audience.method, audience.target);
+                // Who used it may be this very person, by a second click.
+                if let Some(page) = refusal.return_to.as_deref().filter(|_| denial == Denial::TokenSpent) {
+                    links.insert(0, Link::to(LinkKind::Continue, page));
+                }
                 if is_framed && returns.is_some() {
                     links.insert(0, Link { target: Some("_blank"), ..Link::to(LinkKind::OpenInTab, "") });
                 }
@@ -126,11 +138,14 @@ impl Reply {
     /// The answer to an outcome of our own endpoints.
     pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, reader: &Addressee<'_>) -> Self {
         match outcome {
-            Outcome::SignedIn { who, set_cookies, answer, .. } => {
-                let reply = match answer {
+            Outcome::SignedIn { who, set_cookies, answer, is_switch } => {
+                let mut reply = match answer {
                     Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
                 };
+                if *is_switch {
+                    reply = reply.with(CLEAR.0, CLEAR.1);
+                }
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Ask(question) => Self::new(StatusCode::OK).page(reader.question(question, names)),
@@ -140,6 +155,7 @@ impl Reply {
                     Answer::Data => Self::new(StatusCode::NO_CONTENT),
                     Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
                 };
+                let reply = reply.with(CLEAR.0, CLEAR.1);
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Client(text) => {

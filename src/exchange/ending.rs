@@ -22,7 +22,7 @@ impl Request<'_> {
         let candidates = self.gate.candidates(None, self.head)?;
         let mut fields = self.query_fields();
         match *self.head.method {
-            Method::GET if self.is_prefetch() => return Ok(Outcome::Nothing),
+            Method::GET if self.is_prefetch() => self.check_prefetch()?,
             Method::GET if self.is_same_site_navigation() => {}
             Method::GET => return Err(Reason::CrossSite.into()),
             Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),

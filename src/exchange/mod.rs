@@ -87,8 +87,9 @@ pub struct Request<'a> {
 
 /// What came out.
 pub enum Outcome {
-    /// Signed in: the session, its `Set-Cookie` if it is new and those of others that end, and what the caller wants to hear.
-    SignedIn { who: Who, set_cookies: Vec<String>, answer: Answer },
+    /// Signed in: the session, its `Set-Cookie` if it is new and those of others that end, what the caller wants to hear, and
+    /// whether somebody else was signed in before.
+    SignedIn { who: Who, set_cookies: Vec<String>, answer: Answer, is_switch: bool },
     /// A person has to agree first.
     Ask(Question),
     /// Who is calling.
@@ -206,6 +207,13 @@ impl Request<'_> {
     }
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
+        let return_to = presented.return_to.clone();
+        // Whoever signs in again is to come to the same page.
+        let returning = |refusal| Refusal { return_to: Some(return_to), ..refusal };
+        self.exchanged(candidates, presented).await.map_err(returning)
+    }
+
+    async fn exchanged(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
         let credential = Credential::Token(presented.token.as_str().into());
         let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
@@ -237,7 +245,7 @@ impl Request<'_> {
         if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
             return match same {
                 Some(same) if others.is_empty() => {
-                    Ok(Outcome::SignedIn { who: who(&same), set_cookies: Vec::new(), answer })
+                    Ok(Outcome::SignedIn { who: who(&same), set_cookies: Vec::new(), answer, is_switch: false })
                 }
                 _ => Err(Refusal::from(Reason::Spent).of(tenant)),
             };
@@ -256,6 +264,7 @@ impl Request<'_> {
             who: started(&session),
             set_cookies: std::iter::once(set_cookie).chain(cleared).collect(),
             answer,
+            is_switch: !others.is_empty(),
         })
     }
 
@@ -319,13 +328,19 @@ impl Request<'_> {
 
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
     fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
-        if self.head.method == Method::HEAD || self.is_prefetch() {
+        self.check_prefetch()?;
+        if self.head.method == Method::HEAD {
             return Ok(Some(Outcome::Nothing));
         }
         match self.head.headers.contains_key("sec-fetch-dest").then(|| self.head.single("sec-fetch-dest")) {
             None | Some(Some("document" | "iframe")) => Ok(None),
             _ => Err(Reason::Request("a token is not a subresource").into()),
         }
+    }
+
+    /// Refused and not passed over: what succeeds, browsers show for the click that follows, and ask no more.
+    fn check_prefetch(&self) -> Result<(), Refusal> {
+        if self.is_prefetch() { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
     }
 
     fn is_prefetch(&self) -> bool {

@@ -17,7 +17,7 @@ mod verify;
 use std::sync::Arc;
 
 use crate::{
-    cache::{Proof, ProofKind, VerifiedCache},
+    cache::{Proof, VerifiedCache},
     credential::Credential,
     denial::{Reason, Refusal},
     head::Head,
@@ -139,7 +139,7 @@ impl Gate {
             },
         };
         // A browser adds the cookie to whatever page asks; a token is added by whoever has it.
-        if matches!(proof.kind, ProofKind::Session(_)) && !origin::may_act(head, visitor, &proof.tenant.origins) {
+        if proof.is_session() && !origin::may_act(head, visitor, &proof.tenant.origins) {
             return Err(Refusal::from(Reason::Origin).of(&proof.tenant));
         }
         let has_role = |roles: &Vec<String>| proof.identity().roles.iter().any(|role| roles.contains(role));

@@ -123,6 +123,7 @@ impl Gate {
             reason,
             tenant: tenant.cloned(),
             dead_cookie: candidates.cookie(sealed.cookie).cloned(),
+            return_to: None,
         };
         let known = self.cache.find(Kind::Session, candidates.set, sealed.value);
         let is_new = known.is_none();

@@ -24,6 +24,8 @@ pub enum LinkKind {
     Retry,
     /// The same page in a tab of its own, where the browser keeps sign-ins. The page then says so.
     OpenInTab,
+    /// The page a sign-in would have led to, which may have worked before.
+    Continue,
     /// The start page.
     Home,
 }
@@ -35,6 +37,7 @@ impl LinkKind {
             Self::SignIn => "sign_in",
             Self::Retry => "retry",
             Self::OpenInTab => "open_in_tab",
+            Self::Continue => "continue",
             Self::Home => "home",
         }
     }

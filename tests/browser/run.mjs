@@ -3,7 +3,10 @@
 
 import { Stage } from "./support.mjs";
 
-const themes = { client: await import("./client.mjs"), demo: await import("./demo.mjs") };
+const themes = {};
+for (const theme of ["client", "demo", "handoff", "pages", "frames", "chat", "cors", "leftovers"]) {
+  themes[theme] = await import(`./${theme}.mjs`);
+}
 
 async function play(theme, name) {
   const stage = new Stage(name);

@@ -6,10 +6,10 @@ import { spawn } from "node:child_process";
 import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, request } from "node:http";
 import { createConnection, createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 
@@ -174,23 +174,122 @@ class App extends Site {
   }
 }
 
+/** A slow network: every byte to the port and back comes `delay` ms late. */
+class Tunnel {
+  sockets = new Set();
+
+  async start({ port, delay }) {
+    this.server = createSocketServer((near) => {
+      const far = createConnection(port, "127.0.0.1");
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ]) {
+        this.sockets.add(from);
+        from.setNoDelay();
+        from.on("data", (chunk) => setTimeout(() => to.writable && to.write(chunk), delay));
+        from.on("end", () => setTimeout(() => to.end(), delay));
+        from.on("error", () => {});
+        from.on("close", () => {
+          this.sockets.delete(from);
+          setTimeout(() => to.destroy(), delay);
+        });
+      }
+    });
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.port = this.server.address().port;
+    this.origin = `http://localhost:${this.port}`;
+    return this;
+  }
+
+  end() {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+}
+
+/** A proxy that records requests and their answers. */
+class Recorder extends Site {
+  async start({ port }) {
+    const pass = (record, response) =>
+      new Promise((resolve, reject) => {
+        const { method, url, headers, body } = record;
+        const asked = request({ port, host: "127.0.0.1", method, path: url, headers, agent: false }, (answer) => {
+          Object.assign(record, { status: answer.statusCode, answer: answer.headers });
+          response.writeHead(answer.statusCode, answer.rawHeaders);
+          answer.pipe(response).on("close", resolve);
+        });
+        asked.on("error", reject).end(body);
+      });
+    await super.start({}, pass);
+    this.origin = `http://localhost:${this.port}`;
+    return this;
+  }
+}
+
+/** The real helpdesk of examples/django-helpdesk, with a database of its own. */
+class Helpdesk {
+  log = "";
+
+  async start() {
+    this.data = mkdtempSync(join(tmpdir(), "vestibule-helpdesk-"));
+    const script = join(root, "examples/django-helpdesk/helpdesk");
+    this.child = spawn(script, ["serve", "--port", "0", "--data", this.data], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child.on("error", (failure) => (this.log += failure));
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (chunk) => (this.log += chunk));
+    const ready = () => {
+      if (this.child.exitCode !== null) throw new Error(`the helpdesk ended; \`make setup\` installs it\n${this.log}`);
+      return this.log.match(/^ready http:\/\/127\.0\.0\.1:(\d+)/m);
+    };
+    this.port = Number((await until(ready, "the helpdesk is ready", 60_000))[1]);
+    return this;
+  }
+
+  kill() {
+    this.child?.kill("SIGKILL");
+    if (this.data) rmSync(this.data, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  end() {
+    this.kill();
+  }
+}
+
 /** Vestibule before the app, in a folder of its own. */
 class Portal {
   log = "";
 
-  async start({ app, customer, origins = [], tenant = "", routes = "", config }) {
+  async start({
+    app,
+    customer,
+    origins = [],
+    tenant = "",
+    upstream = "",
+    route = "",
+    routes = "",
+    more = "",
+    files = {},
+    config,
+  }) {
     const binary = process.env.VESTIBULE_BIN;
     if (!binary) throw new Error("VESTIBULE_BIN is to be the path of the binary");
     this.folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
     this.port = await freePort();
     this.origin = `http://localhost:${this.port}`;
+    this.adminPort = await freePort();
     writeFileSync(join(this.folder, "session.key"), randomBytes(32).toString("base64url"), { mode: 0o600 });
     writeFileSync(join(this.folder, "acme.key"), customer.secret, { mode: 0o600 });
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(this.folder, path)), { recursive: true });
+      writeFileSync(join(this.folder, path), text);
+    }
     const text = config
       ? config({ app, customer, portal: this })
       : `
 [listen]
 address = "127.0.0.1:${this.port}"
+admin = "127.0.0.1:${this.adminPort}"
 [session]
 keys = [{ id = "1", file = "session.key" }]
 [ledger]
@@ -204,15 +303,18 @@ login_url = "${customer.origin}/login"
 ${tenant}
 [upstreams.app]
 servers = ["127.0.0.1:${app.port}"]
+${upstream}
 [[routes]]
 path = "/"
 upstream = "app"
 handoff_param = "token"
+${route}
 [[routes]]
 path = "/public"
 auth = "public"
 upstream = "app"
-${routes}`;
+${routes}
+${more}`;
     writeFileSync(join(this.folder, "proxy.toml"), text);
     this.child = spawn(resolve(binary), ["run", "-c", join(this.folder, "proxy.toml")], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -275,12 +377,28 @@ export class Stage {
     return this.begin(new Site(), answers);
   }
 
+  helpdesk() {
+    return this.begin(new Helpdesk());
+  }
+
   vestibule(options) {
     return this.begin(new Portal(), options);
   }
 
-  /** Chromium with a profile of its own. `preferences` are Chromium's; `blocksPopups` leaves its blocker on. */
-  async browser({ args = [], preferences, blocksPopups = false, scale = 1 } = {}) {
+  /** A slow network before the port. */
+  tunnel(port, delay) {
+    return this.begin(new Tunnel(), { port, delay });
+  }
+
+  recorder(port) {
+    return this.begin(new Recorder(), { port });
+  }
+
+  /**
+   * Chromium with a profile of its own. `preferences` are Chromium's; `blocksPopups` leaves its blocker on; with `bfcache`
+   * pages that were left are kept as they were; `page` are Playwright's options of a context.
+   */
+  async browser({ args = [], preferences, blocksPopups = false, bfcache = false, scale = 1, page = {} } = {}) {
     const paths = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"];
     const executablePath = paths.find((path) => path && existsSync(path));
     if (!executablePath) throw new Error("no Chromium: run `make setup`");
@@ -300,12 +418,15 @@ export class Stage {
       "--disable-background-networking",
     ];
     quiet.push("--disable-component-update", "--disable-sync");
-    const ignoreDefaultArgs = blocksPopups ? ["--disable-popup-blocking"] : [];
+    const ignoreDefaultArgs = [];
+    if (blocksPopups) ignoreDefaultArgs.push("--disable-popup-blocking");
+    if (bfcache) ignoreDefaultArgs.push("--disable-back-forward-cache");
     const options = { executablePath, headless: true, args: [...quiet, ...args], ignoreDefaultArgs };
     const context = await chromium.launchPersistentContext(folder, {
       ...options,
       viewport: { width: 1000, height: 700 },
       deviceScaleFactor: scale,
+      ...page,
     });
     context.setDefaultTimeout(10_000);
     things.end = async () => {

@@ -75,6 +75,69 @@ scenarios! {
         a_revocation_ends_all_of_it
         it_fits_every_screen
     }
+    handoff {
+        login_brings_back_to_the_very_page
+        login_with_a_form_brings_back_to_the_very_page
+        the_token_is_left_nowhere
+        a_link_is_confirmed
+        a_confirmed_link_leaves_no_token_in_the_history
+        looking_spends_nothing
+        a_prefetched_link_signs_in
+        a_prefetched_sign_out_signs_out
+        a_page_without_referrer_signs_out
+        without_cookies_it_does_not_go_round_in_circles
+        a_double_click_on_a_link_signs_in
+        a_double_click_on_a_link_signs_in_over_a_slow_network
+        a_double_click_on_a_form_signs_in
+        a_double_click_on_a_form_signs_in_over_a_slow_network
+        a_double_click_on_the_question_signs_in
+        a_double_click_on_the_question_signs_in_over_a_slow_network
+        another_user_is_asked_about
+        back_after_a_sign_out_shows_nothing
+        back_after_a_sign_out_shows_nothing_kept
+        back_after_a_switch_shows_nothing
+        back_after_a_switch_shows_nothing_kept
+    }
+    pages {
+        they_speak_the_readers_language
+        they_are_dark_in_the_dark
+        they_fit_a_narrow_screen_and_a_large_zoom
+        a_keyboard_is_enough
+        they_have_no_scripts_and_need_none
+        an_operators_own_templates_are_shown
+    }
+    frames {
+        a_frame_by_link_stays_signed_in
+        a_frame_by_form_stays_signed_in
+        a_frame_by_the_client_stays_signed_in
+        a_tab_and_a_frame_are_two_sessions
+        a_foreign_page_shows_no_frame
+        a_frame_without_a_session_shows_the_ways_on
+        a_frame_without_cookies_shows_the_ways_on
+        a_frame_that_was_used_up_says_so
+    }
+    chat {
+        the_portals_own_page_chats_by_cookie
+        the_customers_page_chats_by_bearer
+        a_foreign_page_has_no_chat_with_its_visitors_cookie
+        an_operator_ends_both_by_cookie
+        a_tenant_ends_both_by_bearer
+        somebody_elses_end_is_not_mine
+        a_chat_ends_when_its_token_does
+    }
+    cors {
+        the_customers_page_reads_answers_whatever_the_app_says
+        the_customers_page_reads_refusals
+        preflights_are_answered
+        a_foreign_page_reads_nothing
+    }
+    leftovers {
+        toms_helpdesk_is_not_mayas
+        an_app_that_trusts_its_own_login_is_not_misled
+        a_form_that_replaces_somebody_brings_no_login_along
+        a_login_under_another_path_is_kept_from_the_next
+        a_frame_has_logins_of_its_own
+    }
 }
 
 #[test]

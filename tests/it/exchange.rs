@@ -152,9 +152,9 @@ async fn looking_spends_nothing() {
         let target = format!("{target}{token}");
         let looks = [
             (door.ask("HEAD", &target), 204),
-            (door.get(&target).header("Sec-Purpose", "prefetch"), 204),
-            (door.get(&target).header("Sec-Purpose", "prefetch;prerender"), 204),
-            (door.get(&target).header("Purpose", "prefetch"), 204),
+            (door.get(&target).header("Sec-Purpose", "prefetch"), 400),
+            (door.get(&target).header("Sec-Purpose", "prefetch;prerender"), 400),
+            (door.get(&target).header("Purpose", "prefetch"), 400),
             (door.get(&target).header("Sec-Fetch-Dest", "image"), 400),
             (door.get(&target).header("Sec-Fetch-Dest", "empty"), 400),
             (door.get(&target).header("Sec-Fetch-Dest", "script"), 400),
@@ -452,7 +452,7 @@ async fn only_a_same_site_navigation_signs_out_by_get() {
         door.post("/_auth/logout").header("Origin", "https://evil.test").cookie(COOKIE, &session).send().await;
     assert_eq!(foreign.code(), "origin_not_allowed");
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "still signed in");
-    assert_eq!(get("same-origin", "navigate").header("Sec-Purpose", "prefetch").send().await.status, 204);
+    assert_eq!(get("same-origin", "navigate").header("Sec-Purpose", "prefetch").send().await.status, 400);
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "nor by a prefetch");
     assert_eq!(get("same-origin", "navigate").send().await.status, 303);
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.code(), "revoked");

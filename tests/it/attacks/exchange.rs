@@ -230,7 +230,7 @@ pub async fn cases(stage: &Stage) -> Vec<Case> {
         row("F 83", "POST without a token", exchange(), Deny),
         row("F 83", "HEAD", ask("HEAD", &format!("/_auth/exchange?token={}", fresh("tom"))), Answers(204))
             .and(sets_nothing),
-        row("F 83", "a prefetch", link().header("Sec-Purpose", "prefetch"), Answers(204)).and(sets_nothing),
+        row("F 83", "a prefetch", link().header("Sec-Purpose", "prefetch"), Answers(400)).and(sets_nothing),
         row("F 85", "nothing of ours", get("/_auth/nothing").bearer(good()), Answers(404)),
     ];
     for method in ["PUT", "OPTIONS", "DELETE", "PATCH", "PROPFIND", "SEARCH"] {
