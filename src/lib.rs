@@ -12,7 +12,7 @@
 //! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
-//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`reloads`] | concurrent memory, the ledger's file and Redis |
+//! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
 //! | 5 | [`gate`], [`leftovers`], [`exchange`] | async, no sockets, no Pingora |
 //! | 6 | [`pages`], [`config`] | files, environment |
 //! | 7 | [`request_id`], [`socket`], [`alarm`], [`connection`], [`underway`], [`tunnel`], [`wire`], [`body`], [`log`], [`upstream`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
@@ -56,6 +56,7 @@ pub mod proxy;
 pub mod query;
 pub mod reload;
 pub mod reloads;
+pub mod repeats;
 pub mod reply;
 pub mod request_id;
 pub mod route;

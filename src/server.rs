@@ -19,6 +19,7 @@ use crate::{
     limits::FailureLimit,
     listener::{Hours, LAST_CHANCE, serve},
     live::Live,
+    repeats,
     time::Clock,
     tunnel,
 };
@@ -111,6 +112,7 @@ pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
         ledger,
         failures: Arc::new(FailureLimit::new(config.failures)),
         cache: VerifiedCache::default(),
+        repeats: repeats::Repeats::default(),
     }
 }
 

@@ -5,11 +5,12 @@ use http::{
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN},
 };
 
-use super::Request;
+use super::{Answer, Request};
 use crate::{
     credential::{self, CredentialError},
     denial::{Reason, Refusal},
     json::Json,
+    repeats,
 };
 
 /// What an exchange was asked for.
@@ -19,6 +20,18 @@ pub(super) struct Presented {
     pub style: Style,
     /// Whether a person agreed, on our own page.
     pub agreed: bool,
+    /// By what a form tells a second click from a second exchange.
+    pub attempt: Option<String>,
+}
+
+impl Presented {
+    /// How the caller is answered when all went well.
+    pub fn answer(&self) -> Answer {
+        match self.style {
+            Style::Data => Answer::Data,
+            Style::Form | Style::Navigation => Answer::Redirect(self.return_to.clone()),
+        }
+    }
 }
 
 /// How the caller wants to be answered.
@@ -41,7 +54,7 @@ impl Request<'_> {
         let fields = self.query_fields();
         let token = self.one_token(&fields)?.ok_or(Reason::Request("no token in the URL"))?;
         let return_to = self.return_path(self.one_return(&fields)?.as_deref());
-        Ok(Presented { token, return_to, style: Style::Navigation, agreed: false })
+        Ok(Presented { token, return_to, style: Style::Navigation, agreed: false, attempt: None })
     }
 
     pub(super) fn presented_in_body(&self, body: &[u8]) -> Result<Presented, Refusal> {
@@ -56,9 +69,11 @@ impl Request<'_> {
         let agreed = style == Style::Form
             && fields.iter().any(|(name, value)| name == "agreed" && value == "yes")
             && self.head.single(ORIGIN).is_some_and(|origin| self.visitor.is_own_origin(origin));
+        let named = fields.iter().find(|(name, value)| name == "attempt" && repeats::LENGTH.contains(&value.len()));
+        let attempt = named.map(|(_, value)| value.clone()).filter(|_| style == Style::Form);
         let return_to = self.return_path(self.one_return(&fields)?.as_deref());
         let style = if accepts_json(self.head.headers) { Style::Data } else { style };
-        Ok(Presented { token, return_to, style, agreed })
+        Ok(Presented { token, return_to, style, agreed, attempt })
     }
 
     fn one_token(&self, fields: &[(String, String)]) -> Result<Option<String>, Refusal> {

@@ -14,6 +14,7 @@ mod ending;
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{Method, header::REFERER};
 
 use crate::{
@@ -24,10 +25,11 @@ use crate::{
     gate::Gate,
     head::Head,
     identity::{Identity, TenantId},
-    ledger::{Extent, Handle, Revocation, Spend, Token, TokenId},
+    ledger::{Extent, Handle, Revocation, Spend, Subjects, Token, TokenId},
     origin::{Origins, Source},
     query,
     route::Route,
+    secret::random,
     session::{Place, Session, SessionError},
     tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
@@ -141,6 +143,8 @@ pub struct Question {
     pub return_to: String,
     /// Where the session would live: of the answer to a form in a frame the browser does not tell.
     pub place: Place,
+    /// What the form names, so that a second click is no second exchange.
+    pub attempt: String,
     /// Who would be signed in.
     pub user: Identity,
     /// Who is signed in now, when that is another.
@@ -179,7 +183,7 @@ impl Request<'_> {
             Some(rest) => format!("{}?{rest}", self.head.path),
             None => self.head.path.to_owned(),
         };
-        let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false };
+        let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false, attempt: None };
         Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
             (Ok(Some(outcome)), _) => Ok(outcome),
             (Ok(None), Ok(candidates)) => self.sign_in(candidates, presented).await,
@@ -228,27 +232,37 @@ impl Request<'_> {
                 token: presented.token,
                 return_to: presented.return_to,
                 place: self.place(&cookies, candidates),
+                attempt: attempt(),
                 user: identity.clone(),
                 instead_of: others.first().map(|other| other.identity.clone()),
             }));
         }
-        let answer = match presented.style {
-            Style::Data => Answer::Data,
-            Style::Form | Style::Navigation => Answer::Redirect(presented.return_to),
-        };
         let cookie = tenant.sessions.cookie_in(self.place(&cookies, candidates)).unwrap_or(&tenant.sessions.cookie);
         let (lifetime, issued_at) = (tenant.sessions.lifetime, proof.issued_at());
         let session = Session::start(identity.clone(), cookie.place, issued_at, lifetime, self.now);
         // Sealed before the token is spent: an identity too large for a cookie must not cost it.
         let set_cookie =
             self.sealed(&session, cookie).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
-        if tenant.exchange.uses == Uses::Once && self.spend(&presented.token, &proof).await? == Spend::Again {
-            return match same {
-                Some(same) if others.is_empty() => {
-                    Ok(Outcome::SignedIn { who: who(&same), set_cookies: Vec::new(), answer, is_switch: false })
-                }
-                _ => Err(Refusal::from(Reason::Spent).of(tenant)),
-            };
+        if tenant.exchange.uses == Uses::Once {
+            let token = self.token(&presented.token, &proof)?;
+            let spent = self.gate.ledger.spend(&token, self.now).await?;
+            if spent == Spend::Again {
+                let (who, set_cookie) = match &same {
+                    Some(same) if others.is_empty() => (who(same), None),
+                    _ => self
+                        .repeated(token.id, &presented, tenant)
+                        .ok_or_else(|| Refusal::from(Reason::Spent).of(tenant))?,
+                };
+                return Ok(Outcome::SignedIn {
+                    who,
+                    set_cookies: set_cookie.into_iter().collect(),
+                    answer: presented.answer(),
+                    is_switch: false,
+                });
+            }
+            if let Some(attempt) = &presented.attempt {
+                self.gate.repeats.insert(token.id, attempt.clone(), session.clone(), self.now);
+            }
         }
         // Whoever was signed in before has left this browser.
         for other in &others {
@@ -263,7 +277,7 @@ impl Request<'_> {
         Ok(Outcome::SignedIn {
             who: started(&session),
             set_cookies: std::iter::once(set_cookie).chain(cleared).collect(),
-            answer,
+            answer: presented.answer(),
             is_switch: !others.is_empty(),
         })
     }
@@ -317,13 +331,22 @@ impl Request<'_> {
         }
     }
 
-    async fn spend(&self, token: &str, proof: &Proof) -> Result<Spend, Refusal> {
+    fn token(&self, text: &str, proof: &Proof) -> Result<Token, Refusal> {
         let ProofKind::Token(claims) = &proof.kind else {
             return Err(SessionError::Sealed.into());
         };
-        let id = TokenId::of(&proof.tenant.id, Parts::decode(token)?.signing_input());
-        let token = Token { id, issued_at: claims.issued_at, expires_at: claims.expires_at };
-        Ok(self.gate.ledger.spend(&token, self.now).await?)
+        let id = TokenId::of(&proof.tenant.id, Parts::decode(text)?.signing_input());
+        Ok(Token { id, issued_at: claims.issued_at, expires_at: claims.expires_at })
+    }
+
+    /// What a second click gets: the session of the first, sealed anew, for that browser alone that knows the attempt.
+    fn repeated(&self, token: TokenId, presented: &Presented, tenant: &Tenant) -> Option<(Who, Option<String>)> {
+        let session = self.gate.repeats.find(token, presented.attempt.as_deref()?, self.now)?;
+        if self.gate.ledger.find(&Subjects::of_session(&session), session.started_at) != Ok(None) {
+            return None;
+        }
+        let set_cookie = self.sealed(&session, tenant.sessions.cookie_in(session.place)?)?;
+        Some((started(&session), Some(set_cookie)))
     }
 
     /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
@@ -371,6 +394,11 @@ impl Request<'_> {
             Source::Other(_) => Err(Reason::Origin.into()),
         }
     }
+}
+
+/// Something nobody can guess.
+fn attempt() -> String {
+    URL_SAFE_NO_PAD.encode(random::<16>())
 }
 
 fn who(proof: &Proof) -> Who {

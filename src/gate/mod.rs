@@ -24,6 +24,7 @@ use crate::{
     ledger::Ledger,
     limits::FailureLimit,
     origin,
+    repeats::Repeats,
     route::{Policy, Refusals, Route, RouteTable, UpstreamId},
     session::SessionKeys,
     tenant::{Candidates, CookieRules, Tenants},
@@ -39,6 +40,7 @@ pub struct Gate {
     pub ledger: Arc<Ledger>,
     pub failures: Arc<FailureLimit>,
     pub cache: VerifiedCache,
+    pub repeats: Repeats,
 }
 
 /// Leave to pass. Only [`Gate::admit`] makes one, and without one there is no upstream and no identity header.

@@ -103,6 +103,7 @@ fn question(instead_of: Option<Identity>) -> Question {
         return_to: RETURN_TO.into(),
         user: identity("Zoe", USER),
         place: Place::Own,
+        attempt: String::new(),
         instead_of,
     }
 }

@@ -238,7 +238,14 @@ mod tests {
 
     fn question(instead_of: Option<Identity>) -> Question {
         let user = identity("Zoë \u{645}\u{64a}\u{627}", "zoe@acme.example");
-        Question { token: "eyJ".repeat(150), return_to: "/tickets/17".into(), user, place: Place::Own, instead_of }
+        Question {
+            token: "eyJ".repeat(150),
+            return_to: "/tickets/17".into(),
+            user,
+            place: Place::Own,
+            attempt: "a".repeat(22),
+            instead_of,
+        }
     }
 
     /// Every page there is, by a name for a file.

@@ -63,8 +63,12 @@ pub fn asked(texts: &Texts, question: &Question, names: &FormNames<'_>, request_
         Place::Embedded => "/_auth/exchange?embed=true",
     };
     let field = |name, value| context! { name => name, value => value };
-    let fields =
-        [field(names.token, &*question.token), field(names.return_to, &*question.return_to), field("agreed", "yes")];
+    let fields = [
+        field(names.token, &*question.token),
+        field(names.return_to, &*question.return_to),
+        field("attempt", &*question.attempt),
+        field("agreed", "yes"),
+    ];
     context! {
         code, status => 200, title => texts.of(code, "title"), text => text("text"), advice => text("advice"),
         embedded => (), links => Vec::<Value>::new(), tenant => question.user.tenant.as_str(),

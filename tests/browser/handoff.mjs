@@ -273,7 +273,7 @@ export const scenarios = {
         assert.equal((await fetch(target, { method: "HEAD", headers: agent, redirect: "manual" })).status, 204);
         for (const name of ["Sec-Purpose", "Purpose"]) {
           const looked = await fetch(target, { headers: { ...agent, [name]: "prefetch" }, redirect: "manual" });
-          assert.equal(looked.status, 204);
+          assert.equal(looked.status, 400);
         }
         if (handoff === "confirm") {
           const scanned = await fetch(target, { headers: { ...agent, Accept: "text/html" }, redirect: "manual" });
@@ -295,7 +295,7 @@ export const scenarios = {
     const url = all.link("/tickets/17");
     await all.visit(`<script type="speculationrules">{"prefetch":[{"urls":["${url}"],"eagerness":"immediate"}]}</script>
       <a id="go" href="${url}">go</a>`);
-    await until(() => / method="GET" path="\/tickets\/17" status=204/.test(portal.log), "Chromium prefetches");
+    await until(() => / method="GET" path="\/tickets\/17" status=400/.test(portal.log), "Chromium prefetches");
     await sleep(300);
     assert.deepEqual([exchanges(portal), app.requests.length], [0, 0]);
     await page.click("#go");

@@ -196,8 +196,10 @@ export const scenarios = {
     const page = await all.open();
     await page.goto(`${all.portal.origin}${all.addresses.token_spent}`);
     await page.keyboard.press("Tab");
-    assert.deepEqual(await focused(page), { text: "Sign in", tag: "A", isSeen: true, isInView: true });
+    assert.deepEqual(await focused(page), { text: "Continue", tag: "A", isSeen: true, isInView: true });
     await stage.shot(page, "pages-focus");
+    await page.keyboard.press("Tab");
+    assert.deepEqual(await focused(page), { text: "Sign in", tag: "A", isSeen: true, isInView: true });
     await page.keyboard.press("Enter");
     await page.waitForURL(`${all.customer.origin}/login**`);
     await page.goto(`${all.portal.origin}/down`);

@@ -80,16 +80,12 @@ scenarios! {
         login_with_a_form_brings_back_to_the_very_page
         the_token_is_left_nowhere
         a_link_is_confirmed
-        a_confirmed_link_leaves_no_token_in_the_history
         looking_spends_nothing
         a_prefetched_link_signs_in
         a_prefetched_sign_out_signs_out
         a_page_without_referrer_signs_out
-        without_cookies_it_does_not_go_round_in_circles
         a_double_click_on_a_link_signs_in
         a_double_click_on_a_link_signs_in_over_a_slow_network
-        a_double_click_on_a_form_signs_in
-        a_double_click_on_a_form_signs_in_over_a_slow_network
         a_double_click_on_the_question_signs_in
         a_double_click_on_the_question_signs_in_over_a_slow_network
         another_user_is_asked_about

@@ -487,3 +487,44 @@ async fn names_and_paths_of_the_exchange_are_configurable() {
         .await;
     assert!(page.text().contains("name=\"ssoToken\"") && page.text().contains("name=\"rd\""));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_click_is_no_second_exchange() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    let token = fresh("maya");
+    let attempt = "an-attempt-of-sixteen-bytes";
+    let click = |token: &str, attempt: &str| {
+        let fields = [("token", token), ("return_to", "/a"), ("attempt", attempt)];
+        door.post("/_auth/exchange").header("Origin", "https://app.acme.example").form(&fields).send()
+    };
+    let first = click(&token, attempt).await;
+    let second = click(&token, attempt).await;
+    for answer in [&first, &second] {
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/a")));
+        let session = answer.cookie(COOKIE).expect("the browser may have dropped the other");
+        assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200);
+    }
+    // One session: who signs out of it is out.
+    door.post("/_auth/logout").cookie(COOKIE, &first.cookie(COOKIE).unwrap()).send().await;
+    assert_eq!(door.get("/").cookie(COOKIE, &second.cookie(COOKIE).unwrap()).send().await.code(), "revoked");
+    assert_eq!(click(&token, attempt).await.code(), "token_spent", "nor is it there again");
+
+    // The token alone, another attempt, none to speak of, by bearer, or later: spent.
+    let token = fresh("maya");
+    assert_eq!(click(&token, attempt).await.status, 303);
+    for other in ["another-attempt-of-16-bytes", "short", "", &"long".repeat(20)] {
+        assert_eq!(click(&token, other).await.code(), "token_spent", "{other}");
+    }
+    assert_eq!(door.exchange(&token).await.code(), "token_spent");
+    let json = serde_json::json!({ "token": token, "attempt": attempt });
+    assert_eq!(door.post("/_auth/exchange").json(&json).send().await.code(), "token_spent");
+    door.clock.advance(31);
+    assert_eq!(click(&token, attempt).await.code(), "token_spent");
+    // An attempt that was too late makes nothing of it.
+    let token = fresh("maya");
+    assert_eq!(door.exchange(&token).await.status, 200);
+    for _ in 0..2 {
+        assert_eq!(click(&token, attempt).await.code(), "token_spent");
+    }
+}
