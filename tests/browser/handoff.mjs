@@ -1,5 +1,6 @@
 // From the customer's site into the portal: by link, by form, by way of the login page; who is asked, what is left behind.
 
+import { randomBytes } from "node:crypto";
 import assert from "node:assert/strict";
 import { holds, sleep, until } from "./support.mjs";
 
@@ -51,6 +52,7 @@ async function doubleClick(page, selector) {
 
 const form = (customer, door) => `<form method="post" action="${door.origin}/_auth/exchange">
   <input type="hidden" name="token" value="${customer.token()}"><input type="hidden" name="return_to" value="/tickets/17">
+  <input type="hidden" name="attempt" value="${randomBytes(16).toString("base64url")}">
   <button id="go">My tickets</button></form>`;
 
 /** Ends signed in, whatever two clicks did; the failure tells what happened. */

@@ -12,8 +12,6 @@ for (const theme of ["client", "demo", "handoff", "pages", "frames", "chat", "co
 const pending = {
   handoff: {
     a_confirmed_link_leaves_no_token_in_the_history: "the question stands at the address of the link",
-    a_double_click_on_a_form_signs_in: "the customer's form names no attempt",
-    a_double_click_on_a_form_signs_in_over_a_slow_network: "the customer's form names no attempt",
     without_cookies_it_does_not_go_round_in_circles: "nothing tells that a browser keeps no cookie",
   },
 };
