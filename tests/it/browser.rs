@@ -84,10 +84,10 @@ scenarios! {
         a_prefetched_link_signs_in
         a_prefetched_sign_out_signs_out
         a_page_without_referrer_signs_out
-        a_double_click_on_a_form_signs_in
-        a_double_click_on_a_form_signs_in_over_a_slow_network
         a_double_click_on_a_link_signs_in
         a_double_click_on_a_link_signs_in_over_a_slow_network
+        a_double_click_on_a_form_signs_in
+        a_double_click_on_a_form_signs_in_over_a_slow_network
         a_double_click_on_the_question_signs_in
         a_double_click_on_the_question_signs_in_over_a_slow_network
         another_user_is_asked_about
