@@ -36,6 +36,13 @@ pub struct Identity {
     pub picture: Option<String>,
 }
 
+impl Identity {
+    /// Whether both are one user of one tenant, whatever else is known of them.
+    pub fn is_same_user(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.user == other.user
+    }
+}
+
 /// A value that a check of cryptography vouches for.
 ///
 /// Whoever holds one may act on it: there is one way to make it, so that a search for `Verified::assertion` finds every

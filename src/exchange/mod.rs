@@ -9,13 +9,14 @@
 //! 6. A fresh session is sealed; a session id a client brought is never taken over, and another user's session in the same
 //!    browser ends.
 
+mod asker;
 mod carrier;
 mod ending;
 
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{Method, header::REFERER};
+use http::Method;
 
 use crate::{
     cache::{Proof, ProofKind},
@@ -26,7 +27,6 @@ use crate::{
     head::Head,
     identity::{Identity, TenantId},
     ledger::{Extent, Handle, Revocation, Spend, Subjects, Token, TokenId},
-    origin::{Origins, Source},
     query,
     route::Route,
     secret::random,
@@ -300,7 +300,7 @@ impl Request<'_> {
             let verified = self.gate.verify(&Credential::Session(*sealed), candidates, self.visitor.client, self.now);
             let Ok(proof) = verified else { continue };
             match &proof.kind {
-                ProofKind::Session(session) if !is_same(&session.identity, user) => others.push((**session).clone()),
+                ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push((**session).clone()),
                 ProofKind::Session(_) => same = Some(proof),
                 ProofKind::Token(_) => {}
             }
@@ -311,24 +311,6 @@ impl Request<'_> {
     fn sealed(&self, session: &Session, cookie: &CookieRules) -> Option<String> {
         let value = self.gate.sessions.seal(session)?;
         cookies::set(cookie, value, session.expires_at.since(self.now))
-    }
-
-    /// Whether the page that is signed in is in a frame of another site: the browser says so of the frame's first request; of
-    /// later ones it does not, but the cookie that came then was such a frame's. Scripts say `embed=true`.
-    fn place(&self, cookies: &[Sealed<'_>], candidates: &Candidates) -> Place {
-        let says = |name, value| self.head.single(name) == Some(value);
-        let is_frame = says("sec-fetch-dest", "iframe") && says("sec-fetch-site", "cross-site");
-        let has_come = |place| {
-            let of_place =
-                |sealed: &Sealed<'_>| candidates.cookie(sealed.cookie).map(|rules| rules.place) == Some(place);
-            cookies.iter().any(of_place)
-        };
-        let is_asked = || self.query_fields().iter().any(|(name, value)| name == "embed" && value == "true");
-        if is_frame || is_asked() || (has_come(Place::Embedded) && !has_come(Place::Own)) {
-            Place::Embedded
-        } else {
-            Place::Own
-        }
     }
 
     fn token(&self, text: &str, proof: &Proof) -> Result<Token, Refusal> {
@@ -347,52 +329,6 @@ impl Request<'_> {
         }
         let set_cookie = self.sealed(&session, tenant.sessions.cookie_in(session.place)?)?;
         Some((started(&session), Some(set_cookie)))
-    }
-
-    /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
-    fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
-        self.check_prefetch()?;
-        if self.head.method == Method::HEAD {
-            return Ok(Some(Outcome::Nothing));
-        }
-        match self.head.headers.contains_key("sec-fetch-dest").then(|| self.head.single("sec-fetch-dest")) {
-            None | Some(Some("document" | "iframe")) => Ok(None),
-            _ => Err(Reason::Request("a token is not a subresource").into()),
-        }
-    }
-
-    /// Refused and not passed over: what succeeds, browsers show for the click that follows, and ask no more.
-    fn check_prefetch(&self) -> Result<(), Refusal> {
-        if self.is_prefetch() { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
-    }
-
-    fn is_prefetch(&self) -> bool {
-        let purposes = ["sec-purpose", "purpose"].into_iter().filter_map(|name| self.head.single(name));
-        purposes
-            .map(str::to_ascii_lowercase)
-            .any(|purpose| ["prefetch", "prerender", "preview"].iter().any(|look| purpose.contains(look)))
-    }
-
-    fn is_same_site_navigation(&self) -> bool {
-        match (self.head.single("sec-fetch-site"), self.head.single("sec-fetch-mode")) {
-            (Some(site), mode) => {
-                matches!(site, "same-origin" | "same-site" | "none") && mode.is_none_or(|mode| mode == "navigate")
-            }
-            // Browsers that say neither still send where the link was.
-            (None, _) => self.head.single(REFERER).is_some_and(|referer| {
-                url::Url::parse(referer)
-                    .is_ok_and(|url| self.visitor.is_own_origin(&url.origin().ascii_serialization()))
-            }),
-        }
-    }
-
-    /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
-    fn check_origin(&self, origins: &Origins) -> Result<(), Refusal> {
-        match Source::of(self.head, self.visitor) {
-            Source::Unsaid | Source::Own => Ok(()),
-            Source::Other(origin) if origins.contains(origin) => Ok(()),
-            Source::Other(_) => Err(Reason::Origin.into()),
-        }
     }
 }
 
@@ -423,8 +359,4 @@ fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {
         }
         ProofKind::Token(_) => None,
     }
-}
-
-fn is_same(one: &Identity, other: &Identity) -> bool {
-    one.tenant == other.tenant && one.user == other.user
 }

@@ -7,7 +7,7 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
-    identity::{Identity, TenantId, Verified},
+    identity::{TenantId, Verified},
     ledger::Extent,
     session::{Place, Session, SessionError},
     tenant::{Candidates, Tenant},
@@ -39,7 +39,7 @@ impl Gate {
         for sealed in list {
             match self.session(*sealed, candidates, now) {
                 Ok(proof) => match &alive {
-                    Some(other) if !is_one_user(other.identity(), proof.identity()) => {
+                    Some(other) if !other.identity().is_same_user(proof.identity()) => {
                         return Err(CredentialError::Ambiguous("live session").into());
                     }
                     Some(other) if other.is_in(Place::Own) => {}
@@ -185,10 +185,6 @@ impl Gate {
             Err(e) => Err(Refusal::from(e).of(&proof.tenant)),
         }
     }
-}
-
-fn is_one_user(one: &Identity, other: &Identity) -> bool {
-    one.tenant == other.tenant && one.user == other.user
 }
 
 /// A session without the roles that the tenant's ceiling, lowered since it was sealed, does not admit.

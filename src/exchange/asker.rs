@@ -1,0 +1,77 @@
+//! Who asks at our own endpoints: a person who clicked, or something that only looks; from which page, and in which frame.
+
+use http::{Method, header::REFERER};
+
+use super::{Outcome, Request};
+use crate::{
+    credential::Sealed,
+    denial::{Reason, Refusal},
+    origin::{Origins, Source},
+    session::Place,
+    tenant::Candidates,
+};
+
+impl Request<'_> {
+    /// HEAD, prefetches and subresource loads spend nothing: link previews and scanners must not use up a token.
+    pub(super) fn only_looks(&self) -> Result<Option<Outcome>, Refusal> {
+        self.check_prefetch()?;
+        if self.head.method == Method::HEAD {
+            return Ok(Some(Outcome::Nothing));
+        }
+        match self.head.headers.contains_key("sec-fetch-dest").then(|| self.head.single("sec-fetch-dest")) {
+            None | Some(Some("document" | "iframe")) => Ok(None),
+            _ => Err(Reason::Request("a token is not a subresource").into()),
+        }
+    }
+
+    /// Refused and not passed over: what succeeds, browsers show for the click that follows, and ask no more.
+    pub(super) fn check_prefetch(&self) -> Result<(), Refusal> {
+        if self.is_prefetch() { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
+    }
+
+    pub(super) fn is_prefetch(&self) -> bool {
+        let purposes = ["sec-purpose", "purpose"].into_iter().filter_map(|name| self.head.single(name));
+        purposes
+            .map(str::to_ascii_lowercase)
+            .any(|purpose| ["prefetch", "prerender", "preview"].iter().any(|look| purpose.contains(look)))
+    }
+
+    pub(super) fn is_same_site_navigation(&self) -> bool {
+        match (self.head.single("sec-fetch-site"), self.head.single("sec-fetch-mode")) {
+            (Some(site), mode) => {
+                matches!(site, "same-origin" | "same-site" | "none") && mode.is_none_or(|mode| mode == "navigate")
+            }
+            // Browsers that say neither still send where the link was.
+            (None, _) => self.head.single(REFERER).is_some_and(|referer| {
+                url::Url::parse(referer)
+                    .is_ok_and(|url| self.visitor.is_own_origin(&url.origin().ascii_serialization()))
+            }),
+        }
+    }
+
+    /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
+    pub(super) fn check_origin(&self, origins: &Origins) -> Result<(), Refusal> {
+        match Source::of(self.head, self.visitor) {
+            Source::Unsaid | Source::Own => Ok(()),
+            Source::Other(origin) if origins.contains(origin) => Ok(()),
+            Source::Other(_) => Err(Reason::Origin.into()),
+        }
+    }
+    /// Whether the page that is signed in is in a frame of another site: the browser says so of the frame's first request; of
+    /// later ones it does not, but the cookie that came then was such a frame's. Scripts say `embed=true`.
+    pub(super) fn place(&self, cookies: &[Sealed<'_>], candidates: &Candidates) -> Place {
+        let says = |name, value| self.head.single(name) == Some(value);
+        let is_frame = says("sec-fetch-dest", "iframe") && says("sec-fetch-site", "cross-site");
+        let has_come = |place| {
+            let of_place =
+                |sealed: &Sealed<'_>| candidates.cookie(sealed.cookie).map(|rules| rules.place) == Some(place);
+            cookies.iter().any(of_place)
+        };
+        let is_asked = || self.query_fields().iter().any(|(name, value)| name == "embed" && value == "true");
+        if is_frame || is_asked() || (has_come(Place::Embedded) && !has_come(Place::Own)) {
+            Place::Embedded
+        } else {
+            Place::Own
+        }
+    }
+}
