@@ -109,7 +109,7 @@ fn check_names(config: &Config) {
         assert!(tenant.tokens.leeway <= Duration::from_secs(60));
         assert!(tenant.tokens.max_lifetime >= Duration::from_secs(1));
         assert!(tenant.sessions.lifetime.absolute >= Duration::from_secs(1));
-        for origin in &tenant.origins {
+        for origin in tenant.origins.iter() {
             let url = url::Url::parse(origin).expect("an origin is a URL");
             assert_eq!(url.origin().ascii_serialization(), *origin);
             assert!(url.has_host(), "{origin}");
