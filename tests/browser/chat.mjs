@@ -140,7 +140,7 @@ export const scenarios = {
     }
     const chats = app.requests.slice(before).filter(({ path }) => path === "/chat");
     assert.equal(chats.length, 0);
-    assert.match(portal.log, /code="origin_not_allowed"/);
+    await until(() => /code="origin_not_allowed"/.test(portal.log), "the log says why");
     assert.equal((await context.cookies(portal.origin)).length, 1);
     // The customer's own page may, if the browser sends the cookie at all; a bearer is nothing that a browser adds.
     await visit(foreign);

@@ -279,7 +279,8 @@ main { border-top: .4rem solid rgb(179, 38, 30) }
       ]);
       assert.deepEqual(seen, [160, "rgb(179, 38, 30)"]);
       const id = await page.textContent("footer code");
-      assert.ok((await page.getAttribute("#help a", "href")).endsWith(id) && all.portal.log.includes(id));
+      assert.ok((await page.getAttribute("#help a", "href")).endsWith(id));
+      await until(() => all.portal.log.includes(id), "the log has it");
       await isAccessible(page, locale);
       await stage.shot(page, `pages-own-${locale}`);
     }
