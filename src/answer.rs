@@ -93,14 +93,14 @@ pub fn finish(
         let is_page = proof.is_session() && is_html(response);
         response.insert_header(CACHE_CONTROL, if is_page { "private, no-store" } else { "private" })?;
     }
-    let concerned = match permit.caller() {
-        Caller::Known(proof) => Some(&proof.tenant.origins),
-        Caller::Nobody { .. } => None,
+    let origins = match permit.caller() {
+        Caller::Known(proof) => &proof.tenant.origins,
+        Caller::Nobody { .. } => here,
     };
-    let readers = Readers::of(asking, concerned, here);
+    let readers = Readers::of(asking, origins);
     if !is_switch {
         share(response, readers)?;
-        frame(response, concerned.unwrap_or(here))?;
+        frame(response, origins)?;
     }
     // On an optional route the same page is there for nobody and for somebody.
     let varies = match (permit.route().policy == Policy::Public, readers == Readers::AsTheAppSays) {

@@ -28,7 +28,8 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
         .map(pair)
 }
 
-fn pair(raw: &[u8]) -> Pair<'_> {
+/// One of them, or what a `Set-Cookie` begins with.
+pub fn pair(raw: &[u8]) -> Pair<'_> {
     let raw = raw.trim_ascii();
     match raw.iter().position(|b| *b == b'=') {
         Some(at) => Pair { name: raw[..at].trim_ascii_end(), value: raw[at + 1..].trim_ascii_start() },

@@ -162,9 +162,7 @@ impl AppCookies {
         let mut lines: Vec<String> =
             names.into_iter().filter_map(text).flat_map(|name| expiries(name, self.rules.place)).collect();
         for line in answer.get_all(SET_COOKIE) {
-            let pair = line.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
-            let Some(at) = pair.iter().position(|b| *b == b'=') else { continue };
-            let pair = Pair { name: pair[..at].trim_ascii(), value: pair[at + 1..].trim_ascii() };
+            let pair = cookies::pair(line.as_bytes().split(|b| *b == b';').next().unwrap_or_default());
             if self.is_named(pair.name) {
                 self.learn(&pair);
             }

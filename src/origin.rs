@@ -111,8 +111,11 @@ pub struct Preflight<'a> {
 impl<'a> Preflight<'a> {
     /// Reads one, of another page than our own; anything else is an `OPTIONS` as any other.
     pub fn of(head: &Head<'a>, visitor: &Visitor) -> Option<Self> {
+        if head.method != Method::OPTIONS {
+            return None;
+        }
         let Source::Other(origin) = Source::of(head, visitor) else { return None };
-        let method = head.single(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| head.method == Method::OPTIONS)?;
+        let method = head.single(ACCESS_CONTROL_REQUEST_METHOD)?;
         let names = elements(head.headers, ACCESS_CONTROL_REQUEST_HEADERS);
         Some(Self {
             origin,
@@ -132,12 +135,12 @@ pub enum Readers<'a> {
 }
 
 impl<'a> Readers<'a> {
-    /// Who may read an answer to `asking`: a page in the list of the tenant it concerns, or, where that is nobody's, of any of
-    /// those it may be for.
-    pub fn of(asking: Option<&'a str>, concerned: Option<&Origins>, here: &Origins) -> Self {
+    /// Who may read an answer to `asking`: a page in the list, which is that of the tenant the answer concerns, or, where that is
+    /// nobody's, of all it may be for.
+    pub fn of(asking: Option<&'a str>, origins: &Origins) -> Self {
         match asking {
-            _ if concerned.unwrap_or(here).is_empty() => Self::AsTheAppSays,
-            Some(origin) if concerned.unwrap_or(here).contains(origin) => Self::Page(origin),
+            _ if origins.is_empty() => Self::AsTheAppSays,
+            Some(origin) if origins.contains(origin) => Self::Page(origin),
             _ => Self::Nobody,
         }
     }
@@ -188,11 +191,10 @@ mod tests {
         let (acme, globex) = (Origins::new(["https://a.test".to_owned()]), Origins::new(["https://g.test".to_owned()]));
         let here = Origins::new(acme.iter().chain(globex.iter()).cloned());
         let (a, none) = (Some("https://a.test"), Origins::default());
-        assert_eq!(Readers::of(a, Some(&acme), &here), Readers::Page("https://a.test"));
-        assert_eq!(Readers::of(a, Some(&globex), &here), Readers::Nobody);
-        assert_eq!(Readers::of(a, None, &here), Readers::Page("https://a.test"));
-        assert_eq!(Readers::of(None, None, &here), Readers::Nobody);
-        assert_eq!(Readers::of(a, None, &none), Readers::AsTheAppSays);
-        assert_eq!(Readers::of(a, Some(&none), &here), Readers::AsTheAppSays);
+        assert_eq!(Readers::of(a, &acme), Readers::Page("https://a.test"));
+        assert_eq!(Readers::of(a, &globex), Readers::Nobody);
+        assert_eq!(Readers::of(a, &here), Readers::Page("https://a.test"));
+        assert_eq!(Readers::of(None, &here), Readers::Nobody);
+        assert_eq!(Readers::of(a, &none), Readers::AsTheAppSays);
     }
 }

@@ -85,7 +85,8 @@ const RETURN_TO: &str = "a-page";
 const USER: &str = "zoe@acme.example";
 const OTHER: &str = "maya@acme.example";
 
-fn identity(name: &str, email: &str) -> Identity {
+/// Somebody invented.
+pub(super) fn identity(name: &str, email: &str) -> Identity {
     Identity {
         user: email.into(),
         tenant: TenantId::new("ten_acme"),

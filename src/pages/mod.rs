@@ -217,23 +217,11 @@ mod tests {
 
     use http::{HeaderValue, Method, header::ACCEPT_LANGUAGE};
 
-    use super::{variables::VARIABLES, *};
+    use super::{check::identity, variables::VARIABLES, *};
     use crate::{identity::Identity, session::Place};
 
     fn headers(language: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(language))])
-    }
-
-    fn identity(name: &str, email: &str) -> Identity {
-        Identity {
-            user: email.into(),
-            tenant: TenantId::new("acme"),
-            roles: Vec::new(),
-            email: Some(email.into()),
-            name: Some(name.into()),
-            plan: None,
-            picture: None,
-        }
     }
 
     fn question(instead_of: Option<Identity>) -> Question {

@@ -415,9 +415,8 @@ impl Context {
 /// Sends an answer of ours. Nothing goes to the app from here on, so nobody's place is taken.
 async fn tell(reply: Reply, downstream: &mut Downstream, context: &mut Context) -> Result<()> {
     context.in_flight = None;
-    let concerned = context.tenant.as_ref().map(|tenant| &tenant.origins);
-    let readers = Readers::of(context.asking.as_deref(), concerned, context.origins());
-    let reply = reply.for_pages(readers, concerned.unwrap_or(context.origins()));
+    let origins = context.tenant.as_ref().map_or(context.origins(), |tenant| &tenant.origins);
+    let reply = reply.for_pages(Readers::of(context.asking.as_deref(), origins), origins);
     reply.send(downstream, &context.entry.request_id).await?;
     if downstream.is_http2() {
         body::drain(downstream).await;
