@@ -329,9 +329,15 @@ export const scenarios = {
     const { page, context, customer, app } = all;
     let release;
     customer.beforeToken = () => new Promise((resume) => (release = resume));
+    await page.evaluate(() => {
+      const open = window.open;
+      window.open = (...given) => (window.lastTab = open.apply(window, given));
+    });
     const [tab] = await Promise.all([context.waitForEvent("page"), page.click("#open")]);
     await until(() => release, "a token is asked for");
     await tab.close();
+    // The browser tells the page that opened the tab a moment after it is gone.
+    await page.waitForFunction(() => window.lastTab.closed);
     release();
     assert.equal(await page.evaluate(() => opened), false);
     await sleep(1200);
