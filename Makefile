@@ -1,12 +1,12 @@
 # Contents (make help prints it with a word on each):
 #
 #   to try it        demo  django-helpdesk  cluster
-#   to work on it    test  fuzz  bench  overload  build  setup
+#   to work on it    test  fuzz  fuzz-smoke  bench  overload  build  setup
 #   to ship it       docker
 #
 # Each target first installs what is missing: see scripts/setup.
 
-.PHONY: help demo django-helpdesk cluster test fuzz bench overload build setup docker
+.PHONY: help demo django-helpdesk cluster test fuzz fuzz-smoke bench overload build setup docker
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ test: setup ## everything CI checks: format, lints, dependencies, tests
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 	scripts/deny
+	@$(MAKE) --no-print-directory fuzz-smoke
 	@# Last, so that the totals end the output.
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --no-fail-fast; \
@@ -44,6 +45,10 @@ test: setup ## everything CI checks: format, lints, dependencies, tests
 fuzz: ## the fuzz targets, FUZZ_SECONDS (60) each: see fuzz/README.md
 	@scripts/setup fuzz
 	scripts/fuzz
+
+fuzz-smoke: ## every fuzz target on its seeds and for ten seconds more, as make test runs them
+	@scripts/setup fuzz
+	FUZZ_PROFILE=dev FUZZ_SECONDS=10 scripts/fuzz
 
 bench: ## the benchmarks; the numbers mean something only on a machine at rest
 	@scripts/setup build
