@@ -25,7 +25,7 @@ use crate::{
     tenant::Tenants,
 };
 
-pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
+pub use identity::{Encoding, IdentityHeaders};
 pub use reader::{Environment, Problem, Severity};
 pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 pub use sources::{ANY, Sources};
@@ -147,11 +147,12 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
     let (upstreams, names) = server::upstreams(&root);
     let routes = routes::routes(&root, &tenants, &names);
     let exchange = routes::exchange(&root, &tenants);
+    let identity = identity::identity(&root);
     Some(Config {
-        listen: server::listen(&root),
+        listen: server::listen(&root, &identity),
         session_keys: session.keys,
         exchange,
-        identity: identity::identity(&root),
+        identity,
         upstreams,
         routes,
         failures: server::failures(&root),

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    identity::{self, IdentityHeaders},
     proxies::trusted_proxies,
     reader::{Placed, Section},
     tls::tls,
@@ -26,6 +27,8 @@ pub struct Listen {
     /// What the operator asks for; `None` for [`MAX_CONNECTIONS`], or as many as there can be.
     pub max_connections: Option<usize>,
     pub trusted_proxies: Vec<IpNet>,
+    /// Further headers that a trusted proxy may send, and nobody else: in lower case.
+    pub forwarded_headers: Vec<String>,
     pub idle_timeout: Duration,
     pub max_header_bytes: usize,
     pub shutdown_grace: Duration,
@@ -85,7 +88,8 @@ pub enum LogFormat {
     Json,
 }
 
-pub fn listen(root: &Section<'_>) -> Listen {
+/// Reads `[listen]`. What is a header of ours by `identity`, no proxy may send.
+pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
     let mut listen = Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
@@ -95,6 +99,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
         header_timeout: Duration::from_secs(10),
         max_connections: None,
         trusted_proxies: Vec::new(),
+        forwarded_headers: Vec::new(),
         idle_timeout: Duration::from_secs(60),
         max_header_bytes: 32 << 10,
         shutdown_grace: Duration::from_secs(20),
@@ -117,6 +122,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
     listen.trusted_proxies = trusted_proxies(&section);
+    listen.forwarded_headers = identity::forwarded_headers(&section, identity);
     listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     if listen.max_header_bytes < 1 << 10 {

@@ -255,8 +255,44 @@ fn proxies_that_are_most_of_the_internet_are_warned_of() {
         each_warning(&[("[listen]", &setting, said)]);
     }
     let text = GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"::ffff:10.0.0.0/104\"]");
-    let config = Config::parse(Path::new("proxy.toml"), &text, &Secrets::find).ok().expect("valid");
+    let config = Config::parse(Path::new("proxy.toml"), &text, &Secrets::find).expect("valid");
     assert_eq!(config.listen.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+}
+
+#[test]
+fn headers_of_trusted_proxies_are_warned_of_and_never_ours() {
+    let with = |line: &str| format!("[listen]\nforwarded_headers = [{line}]");
+    let warned = ["X-Forwarded-Prefix", "X-SSL-Client-S-DN", "Forwarded", "X-Sendfile-Type", "X-Zone"];
+    let warned = warned.map(|name| (with(&format!("{name:?}")), name));
+    let table: Vec<_> = warned.iter().map(|(to, name)| ("[listen]", to.as_str(), *name)).collect();
+    each_warning(&table);
+    for (name, said) in [
+        ("X-User-Id", "is a header of [identity]"),
+        ("x_roles", "is a header of [identity]"),
+        ("X-Internal", "is a header of [identity]"),
+        ("X-Forwarded-For", "is believed of a trusted proxy anyway"),
+        ("X-Request-Id", "is believed of a trusted proxy anyway"),
+        ("Cookie", "has a meaning of its own"),
+        ("Authorization", "has a meaning of its own"),
+        ("Connection", "has a meaning of its own"),
+        ("Proxy-Authorization", "has a meaning of its own"),
+        ("Proxy", "has a meaning of its own"),
+        ("Keep-Alive", "has a meaning of its own"),
+        ("X-Original-URL", "makes apps serve another URL"),
+        ("X-HTTP-Method-Override", "makes apps serve another URL"),
+        ("X Forwarded", "is not a header name"),
+        ("", "is not a header name"),
+    ] {
+        let text = GOOD.replacen("[listen]", &with(&format!("{name:?}")), 1);
+        let text = format!("{text}[identity]\nstrip = [\"X-Internal\"]\n");
+        match Config::parse(Path::new("proxy.toml"), &text, &Secrets::find) {
+            Ok(_) => panic!("{name:?} should be refused"),
+            Err(problems) => assert!(
+                problems.len() == 1 && problems[0].line == 2 && problems[0].text.contains(said),
+                "{name:?}: {problems:?}"
+            ),
+        }
+    }
 }
 
 #[test]
