@@ -12,7 +12,7 @@ use http::{
 use pingora::{Result, http::ResponseHeader};
 
 use crate::{
-    cache::ProofKind,
+    cache::{Proof, ProofKind},
     cookies,
     gate::{Caller, Gate, Permit},
     head::elements,
@@ -34,6 +34,10 @@ pub struct Asked<'a> {
     pub here: &'a Origins,
     /// The app's login cookies, where they are looked after.
     pub app_cookies: Option<&'a mut AppCookies>,
+    /// The host as the browser sees it.
+    pub host: &'a str,
+    /// What clears cookies that a sibling host has planted.
+    pub planted: &'a [String],
 }
 
 /// Finishes the head of the app's answer to an admitted request.
@@ -45,7 +49,7 @@ pub fn finish(
     asked: Asked<'_>,
     now: UnixTime,
 ) -> Result<()> {
-    let Asked { asking, here, app_cookies } = asked;
+    let Asked { asking, here, app_cookies, host, planted } = asked;
     let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
     if !is_switch {
         // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
@@ -64,7 +68,7 @@ pub fn finish(
         response.remove_header(&CONTENT_LENGTH);
         response.remove_header(&TRANSFER_ENCODING);
     }
-    keep_our_cookies(response, stamp)?;
+    keep_ours(response, stamp)?;
     if let Some(app_cookies) = app_cookies {
         let ours = app_cookies.set_cookies(&response.headers);
         let is_framed = response.headers.get_all(SET_COOKIE).iter().any(|line| app_cookies.set_by_app(line).is_some());
@@ -81,7 +85,7 @@ pub fn finish(
             response.insert_header(CACHE_CONTROL, "private, no-store")?;
         }
     }
-    if let Some(cookie) = cookie_for(permit, gate, now) {
+    for cookie in cookies_for(permit, gate, host, now).into_iter().chain(planted.iter().cloned()) {
         response.append_header(SET_COOKIE, cookie)?;
         // Whatever the app says of its page, this answer holds somebody's cookie.
         response.insert_header(CACHE_CONTROL, "private, no-store")?;
@@ -172,7 +176,35 @@ fn frame(response: &mut ResponseHeader, origins: &Origins) -> Result<()> {
 }
 
 /// The app can neither set nor clear our sessions, not in a 103 either.
-pub fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
+pub fn keep_ours(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
+    keep_our_cookies(response, stamp)?;
+    keep_cookies_uncleared(response)
+}
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// What `Clear-Site-Data` may clear beside cookies (Clear Site Data section 3.1, and what Chromium has added). `"*"` is all of them.
+const CLEARABLE: [&str; 6] =
+    ["\"cache\"", "\"storage\"", "\"executionContexts\"", "\"clientHints\"", "\"prefetchCache\"", "\"prerenderCache\""];
+
+/// `Clear-Site-Data` of the app's, without what clears cookies, ours among them: browsers do not ask whose. What cannot be read, and
+/// what is not known, might.
+fn keep_cookies_uncleared(response: &mut ResponseHeader) -> Result<()> {
+    let lines = response.headers.get_all(CLEAR_SITE_DATA).iter().map(HeaderValue::as_bytes);
+    let asked: Vec<&[u8]> = lines.flat_map(|line| line.split(|b| *b == b',')).map(<[u8]>::trim_ascii).collect();
+    let is = |text: &[u8], directive: &str| text.eq_ignore_ascii_case(directive.as_bytes());
+    let is_clearable = |text: &[u8]| CLEARABLE.iter().any(|directive| is(text, directive));
+    if asked.iter().all(|text| is_clearable(text)) {
+        return Ok(());
+    }
+    let is_all = asked.iter().any(|text| is(text, "\"*\""));
+    let kept = CLEARABLE.into_iter().filter(|directive| is_all || asked.iter().any(|text| is(text, directive)));
+    let kept: Vec<&str> = kept.collect();
+    response.remove_header(&CLEAR_SITE_DATA);
+    if kept.is_empty() { Ok(()) } else { response.insert_header(CLEAR_SITE_DATA, kept.join(", ")) }
+}
+
+fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<()> {
     let is_ours = |value: &HeaderValue| stamp.is_ours(cookies::name_set_by(value.as_bytes()));
     if !response.headers.get_all(SET_COOKIE).iter().any(is_ours) {
         return Ok(());
@@ -185,22 +217,24 @@ pub fn keep_our_cookies(response: &mut ResponseHeader, stamp: &Stamp) -> Result<
     Ok(())
 }
 
-/// The `Set-Cookie` that goes with an admitted request: an idle session used again, or a dead one to clear.
-fn cookie_for(permit: &Permit, gate: &Gate, now: UnixTime) -> Option<String> {
+/// The `Set-Cookie` values that go with an admitted request: an idle session used again, or a dead one to clear.
+fn cookies_for(permit: &Permit, gate: &Gate, host: &str, now: UnixTime) -> Vec<String> {
     match permit.caller() {
-        Caller::Known(proof) => {
-            let ProofKind::Session(session) = &proof.kind else {
-                return None;
-            };
-            let lifetime = proof.tenant.sessions.lifetime;
-            // It may have been signed out while the app was at work: then the browser has another cookie by now, or none.
-            if gate.ledger.find(&proof.subjects, proof.issued_at()) != Ok(None) {
-                return None;
-            }
-            let renewed = session.renewed(lifetime, now)?;
-            let left = renewed.ends_at(lifetime).since(now);
-            cookies::set(proof.tenant.sessions.cookie_in(session.place)?, gate.sessions.seal(&renewed)?, left)
-        }
-        Caller::Nobody { dead_cookie } => dead_cookie.as_ref().map(cookies::clear),
+        Caller::Known(proof) => renewed(proof, gate, now).into_iter().collect(),
+        Caller::Nobody { dead_cookie } => dead_cookie.iter().flat_map(|cookie| cookies::clear(cookie, host)).collect(),
     }
+}
+
+fn renewed(proof: &Proof, gate: &Gate, now: UnixTime) -> Option<String> {
+    let ProofKind::Session(session) = &proof.kind else {
+        return None;
+    };
+    let lifetime = proof.tenant.sessions.lifetime;
+    // It may have been signed out while the app was at work: then the browser has another cookie by now, or none.
+    if gate.ledger.find(&proof.subjects, proof.issued_at()) != Ok(None) {
+        return None;
+    }
+    let renewed = session.renewed(lifetime, now)?;
+    let left = renewed.ends_at(lifetime).since(now);
+    cookies::set(proof.tenant.sessions.cookie_in(session.place)?, gate.sessions.seal(&renewed)?, left)
 }

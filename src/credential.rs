@@ -2,6 +2,9 @@
 //!
 //! `Authorization: Bearer` (RFC 6750 section 2.1), else the route's `bearer_param`, else a WebSocket subprotocol
 //! `bearer.<token>`, else the session cookie. A bad one never falls through to the next: that would let a client choose.
+//!
+//! A cookie whose name does not begin with `__Host-` can be planted by a sibling host, beside ours or in its place. So several of
+//! one such name are opened, and the one that is alive counts (see [`Gate::verify`](crate::gate::Gate::verify)).
 
 use std::borrow::Cow;
 
@@ -13,6 +16,7 @@ use crate::{
     head::{Head, elements},
     query,
     tenant::Candidates,
+    token,
 };
 
 /// A credential, unverified.
@@ -20,7 +24,7 @@ use crate::{
 pub enum Credential<'a> {
     Token(Cow<'a, str>),
     Session(Sealed<'a>),
-    /// Cookies of several names: tenants of one host may each have their own, and one of them may be dead.
+    /// Several cookies: tenants of one host may each have their own, and a sibling host may have planted more of one name.
     Sessions(Vec<Sealed<'a>>),
 }
 
@@ -51,7 +55,7 @@ impl<'a> Credential<'a> {
             return Ok(Some(Self::Token(token.into())));
         }
         if let (Some(param), Some(query)) = (bearer_param, head.query)
-            && let Some(token) = only(query::values(query, move |name| name == param), "bearer parameter")?
+            && let Some(token) = parameter(query, param, "bearer parameter")?
         {
             return Ok(Some(Self::Token(token)));
         }
@@ -83,20 +87,54 @@ pub fn bearer<'a>(head: &Head<'a>) -> Result<Option<&'a str>, CredentialError> {
     }
 }
 
-/// The session cookies of the candidates: at most one of a name.
+/// The token in a parameter of the query. A value that is not shaped like one is the app's own; beside a token it is ambiguous.
+pub fn parameter<'a>(
+    query: &'a str,
+    param: &'a str,
+    what: &'static str,
+) -> Result<Option<Cow<'a, str>>, CredentialError> {
+    if !query::has(query, |name, value| name == param && token::is_jwt(value)) {
+        return Ok(None);
+    }
+    only(query::values(query, move |name| name == param), what)
+}
+
+/// The most session cookies that are opened, of one name and of all: each costs an attempt to decrypt it.
+const MOST_OF_A_NAME: usize = 8;
+const MOST_SESSIONS: usize = 32;
+
+/// The session cookies of the candidates. No browser sends two of one `__Host-` name, so those are ambiguous; of another name there
+/// may be some, in the order in which they came.
 pub fn sessions<'a>(head: &Head<'a>, candidates: &Candidates) -> Result<Vec<Sealed<'a>>, CredentialError> {
     let mut sessions: Vec<Sealed<'a>> = Vec::new();
-    for pair in cookies::pairs(head.headers) {
-        let Some(cookie) = std::str::from_utf8(pair.name).ok().filter(|name| candidates.cookie(name).is_some()) else {
-            continue;
-        };
-        if sessions.iter().any(|other| other.cookie == cookie) {
+    for sealed in all_sessions(head, candidates) {
+        let most = if cookies::is_plantable(sealed.cookie) { MOST_OF_A_NAME } else { 1 };
+        let of_this_name = sessions.iter().filter(|other| other.cookie == sealed.cookie).count();
+        if of_this_name == most || sessions.len() == MOST_SESSIONS {
             return Err(CredentialError::Ambiguous("session cookie"));
         }
-        // What is not text opens as nothing, but it was presented.
-        sessions.push(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() });
+        sessions.push(sealed);
     }
     Ok(sessions)
+}
+
+/// As many of the session cookies as are opened, for a sign-out, which ends what it can.
+pub fn sessions_to_end<'a>(head: &Head<'a>, candidates: &Candidates) -> Vec<Sealed<'a>> {
+    let mut sessions: Vec<Sealed<'a>> = Vec::new();
+    for sealed in all_sessions(head, candidates) {
+        if sessions.len() < MOST_SESSIONS && !sessions.contains(&sealed) {
+            sessions.push(sealed);
+        }
+    }
+    sessions
+}
+
+fn all_sessions<'a>(head: &Head<'a>, candidates: &Candidates) -> impl Iterator<Item = Sealed<'a>> {
+    cookies::pairs(head.headers).filter_map(|pair| {
+        let cookie = std::str::from_utf8(pair.name).ok().filter(|name| candidates.cookie(name).is_some())?;
+        // What is not text opens as nothing, but it was presented.
+        Some(Sealed { cookie, value: std::str::from_utf8(pair.value).unwrap_or_default() })
+    })
 }
 
 /// The prefix of a subprotocol that carries a token.

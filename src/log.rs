@@ -19,7 +19,7 @@ use crate::{
     identity::{Identity, TenantId},
     ledger::Handle,
     route::Refusals,
-    token::Whom,
+    token::{self, Whom},
 };
 
 /// Who complains of what clients send, so that anyone could fill the log; what matters of it is in our own lines.
@@ -62,9 +62,8 @@ pub struct Entry {
     pub request_id: String,
     pub started: Instant,
     pub client: Option<IpAddr>,
-    pub method: String,
-    /// Without query: that is where tokens travel.
-    pub path: String,
+    method: String,
+    path: String,
     pub user: Option<Caller>,
     pub refusal: Option<Refusal>,
     pub upstream: Option<Arc<str>>,
@@ -103,6 +102,21 @@ impl Entry {
             upstream: None,
             upstream_times: (None, None),
         }
+    }
+
+    /// Notes the method. It may be any text before it is checked, a token too.
+    pub fn asked_by(&mut self, method: &str) {
+        self.method = token::redacted(method).into_owned();
+    }
+
+    /// Notes the path, without query, which is where tokens travel, and without what else in it is shaped like a token.
+    pub fn asked_for(&mut self, path: &str) {
+        self.path = token::redacted(path).into_owned();
+    }
+
+    /// Method and path, for what others write.
+    pub fn summary(&self) -> String {
+        format!("{} {}", self.method, self.path)
     }
 
     /// Writes the request's line. `status` is `None` when nothing was answered, `error` what broke off an answer.

@@ -15,6 +15,7 @@ use crate::{
     head::elements,
     origin::{self, Origins, Preflight, Readers},
     pages::{self, Addressee, FormNames, Link, LinkKind, Page, Pages},
+    token,
     visitor::Visitor,
 };
 
@@ -33,6 +34,8 @@ pub struct Audience<'a> {
     pub visitor: Option<&'a Visitor>,
     /// Path and query asked for, without tokens.
     pub target: &'a str,
+    /// What clears cookies that a sibling host has planted.
+    pub planted: &'a [String],
     pub manner: Manner,
     pub request_id: &'a str,
     pub pages: &'a Pages,
@@ -116,10 +119,10 @@ impl Reply {
                 Self::new(status).page(audience.reader().denied(denial, tenant.map(|tenant| &tenant.id), &links))
             }
         };
-        reply.with_denial_headers(refusal, denial)
+        reply.with_denial_headers(refusal, denial, audience)
     }
 
-    fn with_denial_headers(mut self, refusal: &Refusal, denial: Denial) -> Self {
+    fn with_denial_headers(mut self, refusal: &Refusal, denial: Denial, audience: &Audience<'_>) -> Self {
         if let Some(challenge) = denial.challenge().filter(|_| !self.status.is_redirection()) {
             self = self.with("WWW-Authenticate", challenge);
         }
@@ -129,10 +132,9 @@ impl Reply {
         if let Some(methods) = refusal.reason.allowed_methods() {
             self = self.with("Allow", methods);
         }
-        if let Some(cookie) = &refusal.dead_cookie {
-            self = self.with("Set-Cookie", cookies::clear(cookie));
-        }
-        self
+        let host = audience.visitor.map_or("", Visitor::host);
+        let dead = refusal.dead_cookie.iter().flat_map(|cookie| cookies::clear(cookie, host));
+        dead.chain(audience.planted.iter().cloned()).fold(self, |reply, line| reply.with("Set-Cookie", line))
     }
 
     /// The answer to an outcome of our own endpoints.
@@ -222,7 +224,7 @@ impl Audience<'_> {
     /// The page to come back to: what was asked for, or where a form was sent from, for a POST is not repeated by a GET.
     fn page(&self, visitor: &Visitor) -> String {
         if matches!(*self.method, Method::GET | Method::HEAD) {
-            return self.target.to_owned();
+            return token::without_tokens(self.target).into_owned();
         }
         let form = self.headers.get(REFERER).and_then(|value| value.to_str().ok());
         visitor.return_path(form, |_| false)

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::secret::random;
+use crate::{secret::random, token};
 
-/// Whether an id that a trusted proxy sent may be taken over.
+/// Whether an id that a trusted proxy sent may be taken over: it is logged.
 pub fn is_plausible(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic())
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic()) && token::redacted(id) == id
 }
 
 /// Makes ids: unique, not secret, and without a system call each.

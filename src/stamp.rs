@@ -3,8 +3,9 @@
 //! Runs on the copy of the head that goes upstream, after Pingora has removed what `Connection` names, so that no client can
 //! name our headers there; and again on each retry, so it only sets and removes, never adds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
     HeaderName, HeaderValue,
     header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, REFERER, SEC_WEBSOCKET_PROTOCOL},
@@ -13,9 +14,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use pingora::http::RequestHeader;
 
 use crate::{
-    config::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded},
+    config::{Encoding, IdentityHeaders},
     cookies::{self, Pair},
     credential::SUBPROTOCOL,
+    fields::{self, Fold, OVERRIDES, folded},
     gate::{Caller, Permit},
     head::elements,
     identity::Identity,
@@ -23,51 +25,38 @@ use crate::{
     query,
     route::{Bearer, Route},
     tenant::Tenants,
+    token,
     visitor::{Via, Visitor},
 };
 
 /// What is stamped, for one configuration.
 pub struct Stamp {
     headers: IdentityHeaders,
-    /// Folded names that no client may send: identity, `strip`, and `Proxy`, which CGI hands to the app as `HTTP_PROXY`, the
-    /// address of its own proxy (httpoxy, CVE-2016-5385).
+    /// Folded names that are nobody's to send: identity, `strip`, and what belongs to the hop and Pingora leaves.
     forbidden: HashSet<String>,
+    /// By their folds, the names that a trusted proxy may send, and the one spelling of each.
+    forwarded: HashMap<String, String>,
     /// Names of our cookies: all tenants' sessions, and notes.
     cookies: HashSet<String>,
     /// Whether some route is for some methods only, so that a method override could evade it.
     methods_matter: bool,
-    /// Parameters that carry tokens anywhere: cut out of `Referer`.
+    /// Parameters that carry tokens anywhere: cut out of what the app sees where the value is shaped like a token.
     token_params: HashSet<String>,
 }
-
-/// Names a proxy rebuilds or an app may take for the address: only a trusted proxy may send them.
-const ADDRESSES: [&str; 4] = ["forwarded", "xrealip", "xclientip", "xrequestid"];
-
-/// Names by which some apps serve another URL than was asked for, and decided on: nobody's to send. A proxy that does not know
-/// them passes a client's on.
-const REWRITES: [&str; 4] = ["xoriginalurl", "xoriginaluri", "xoriginalhost", "xrewriteurl"];
-
-/// Those that are written for every request, by their folds: however else they are spelled, they would be there twice.
-const WRITTEN: [(&str, &str); 4] = [
-    ("xforwardedfor", "x-forwarded-for"),
-    ("xforwardedproto", "x-forwarded-proto"),
-    ("xforwardedhost", "x-forwarded-host"),
-    ("xrequestid", "x-request-id"),
-];
-
-/// Names by which a client could turn a method the route admits into one it does not.
-const OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
 
 impl Stamp {
     /// Collects the names of a configuration.
     pub fn new<'a>(
         headers: &IdentityHeaders,
+        forwarded: &[String],
         tenants: &Tenants,
         token_params: &[String],
         routes: impl IntoIterator<Item = &'a Route>,
     ) -> Self {
         let routes: Vec<&Route> = routes.into_iter().collect();
         let of_routes = routes.iter().flat_map(|route| [&route.handoff_param, &route.bearer_param]).flatten();
+        let written = fields::WRITTEN.map(|(fold, spelled)| (fold.to_owned(), spelled.to_owned()));
+        let named = forwarded.iter().map(|spelled| (folded(spelled.as_bytes()), spelled.clone()));
         Self {
             methods_matter: routes.iter().any(|route| route.pattern.methods.is_some()),
             forbidden: headers
@@ -75,8 +64,9 @@ impl Stamp {
                 .into_iter()
                 .chain(&headers.strip)
                 .map(|name| folded(name))
-                .chain([folded(b"Proxy")])
+                .chain(["proxy".to_owned()])
                 .collect(),
+            forwarded: written.into_iter().chain(named).collect(),
             cookies: tenants
                 .iter()
                 .flat_map(|tenant| tenant.sessions.cookies())
@@ -114,32 +104,27 @@ impl Stamp {
         }
     }
 
-    /// Removes every header an app could take for one of ours, whatever its spelling.
+    /// Removes every header an app could take for one of ours, or for what nobody has verified, whatever its spelling.
     fn strip(&self, request: &mut RequestHeader, via: Via) {
-        let doomed: Vec<HeaderName> = request
-            .headers
-            .keys()
-            .filter(|name| {
-                let name = name.as_str();
-                let mut buffer = [0; LONGEST_NAME];
-                let Some(fold) = fold_into(name, &mut buffer) else {
-                    return false;
-                };
-                let is_address = fold.starts_with("xforwarded") || ADDRESSES.contains(&fold);
-                // A trusted proxy spells them properly; `X_Forwarded_For` and `X--Forwarded-For` are someone else's.
-                let is_believed = via == Via::TrustedProxy
-                    && name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
-                    && WRITTEN.iter().all(|(written, spelled)| *written != fold || *spelled == name);
-                self.forbidden.contains(fold)
-                    || REWRITES.contains(&fold)
-                    || (is_address && !is_believed)
-                    || (self.methods_matter && OVERRIDES.contains(&fold))
-            })
-            .cloned()
-            .collect();
+        let doomed: Vec<HeaderName> =
+            request.headers.keys().filter(|name| !self.may_pass(name.as_str(), via)).cloned().collect();
         for name in doomed {
             request.remove_header(&name);
         }
+    }
+
+    fn may_pass(&self, name: &str, via: Via) -> bool {
+        let fold = Fold::of(name);
+        if let Some(whole) = fold.whole() {
+            if self.forbidden.contains(whole) || (self.methods_matter && OVERRIDES.contains(&whole)) {
+                return false;
+            }
+            // A trusted proxy spells it properly; `X_Forwarded_For` and `X--Forwarded-For` are someone else's.
+            if let Some(spelled) = self.forwarded.get(whole) {
+                return via == Via::TrustedProxy && name == spelled;
+            }
+        }
+        fields::claim(fold.start()).is_none()
     }
 
     fn remove_credentials(&self, request: &mut RequestHeader, route: &Route, target: &str) -> pingora::Result<()> {
@@ -170,12 +155,26 @@ impl Stamp {
             return Ok(());
         };
         let page = url.split('#').next().unwrap_or_default();
-        let kept = cut(page, |name| self.token_params.contains(name));
+        let kept = self.without_tokens(page);
         if kept.is_none() && page.len() == url.len() {
             return Ok(());
         }
         let kept = kept.unwrap_or_else(|| page.to_owned());
         request.insert_header("Referer", kept)
+    }
+
+    /// A URL, or path and query, without the tokens in parameters that carry tokens somewhere; `None` when it has none. A value that
+    /// is not shaped like a token is the app's own.
+    pub fn without_tokens(&self, url: &str) -> Option<String> {
+        let (before, query) = url.split_once('?')?;
+        let is_token = |name: &str, value: &str| self.token_params.contains(name) && token::is_jwt(value);
+        if !query::has(query, is_token) {
+            return None;
+        }
+        Some(match query::without(query, is_token) {
+            Some(kept) => format!("{before}?{kept}"),
+            None => before.to_owned(),
+        })
     }
 
     /// Other cookies arrive byte for byte, in one header (RFC 9113 section 8.2.3).
@@ -234,34 +233,9 @@ impl Stamp {
     }
 }
 
-/// Path and query without the parameters in which the route takes tokens; `None` when they hold none.
-pub fn without_tokens(target: &str, route: &Route) -> Option<String> {
-    let params = [route.handoff_param.as_deref(), route.bearer_param.as_deref()];
-    cut(target, |name| params.contains(&Some(name)))
-}
-
 /// Sends the Host the upstream wants.
 pub fn host(request: &mut RequestHeader, host: &str) -> pingora::Result<()> {
     request.insert_header(HOST, host)
-}
-
-fn fold_into<'b>(name: &str, buffer: &'b mut [u8; LONGEST_NAME]) -> Option<&'b str> {
-    let mut length = 0;
-    for byte in fold(name.as_bytes()) {
-        *buffer.get_mut(length)? = byte;
-        length += 1;
-    }
-    std::str::from_utf8(&buffer[..length]).ok()
-}
-
-/// A URL or path without some parameters of its query; `None` when it has none of them.
-fn cut(url: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
-    let (before, query) = url.split_once('?')?;
-    query::values(query, &unwanted).next()?;
-    Some(match query::without(query, unwanted) {
-        Some(kept) => format!("{before}?{kept}"),
-        None => before.to_owned(),
-    })
 }
 
 fn remove_bearer_subprotocols(request: &mut RequestHeader) -> pingora::Result<()> {
@@ -289,7 +263,7 @@ fn joined(roles: &[String], encoding: Encoding) -> pingora::Result<HeaderValue> 
         Encoding::Percent => percent_encode(role.as_bytes(), UNPRINTABLE_AND_COMMA).to_string().into_bytes(),
         Encoding::Utf8 => role.replace('%', "%25").replace(',', "%2C").into_bytes(),
         Encoding::QuotedPrintable => quoted_printable(role, b","),
-        Encoding::Base64 if role.contains(',') => base64(role),
+        // Base64 has no comma.
         Encoding::Base64 => spelled(role, encoding),
     };
     let roles: Vec<Vec<u8>> = roles.iter().map(one).collect();
@@ -307,25 +281,13 @@ fn value(bytes: &[u8]) -> pingora::Result<HeaderValue> {
 
 /// One spelling for each text and one text for each spelling: an app that decodes can never be led to another user.
 fn spelled(text: &str, encoding: Encoding) -> Vec<u8> {
-    let is_printable = text.bytes().all(|b| (b' '..=b'~').contains(&b));
     match encoding {
         Encoding::Percent => percent_encode(text.as_bytes(), UNPRINTABLE).to_string().into_bytes(),
         Encoding::Utf8 => text.as_bytes().to_vec(),
         Encoding::QuotedPrintable => quoted_printable(text, b""),
-        // Plain text that would itself decode to text is encoded as well.
-        Encoding::Base64 if is_printable && !decodes(text) => text.as_bytes().to_vec(),
-        Encoding::Base64 => base64(text),
+        // Always: lenient decoders (Node, Python) make another text of almost any.
+        Encoding::Base64 => STANDARD.encode(text).into_bytes(),
     }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text).into_bytes()
-}
-
-fn decodes(text: &str) -> bool {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.decode(text).is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
 }
 
 /// RFC 2045 section 6.7 without line breaks; `also` is encoded too.
@@ -350,21 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn names_fold_as_apps_fold_them() {
-        let mut buffer = [0; LONGEST_NAME];
-        for name in ["X-User-Id", "x_user_id", "X.User.Id", "x-userid", "XUSERID", "x--user-id_"] {
-            assert_eq!(fold_into(name, &mut buffer), Some("xuserid"), "{name}");
-        }
-    }
-
-    #[test]
     fn values_beyond_printable_ascii_are_encoded_so_that_decoding_is_safe() {
         assert_eq!(text("maya@acme.example", Encoding::Percent), "maya@acme.example");
         assert_eq!(text("Zoë 100%", Encoding::Percent), "Zo%C3%AB 100%25");
         assert_eq!(text("Zoë=", Encoding::QuotedPrintable), "Zo=C3=AB=3D");
         assert_eq!(text("Zoë", Encoding::Base64), "Wm/Dqw==");
-        assert_eq!(text("maya", Encoding::Base64), "maya");
-        assert_ne!(text("Wm/Dqw==", Encoding::Base64), "Wm/Dqw==");
+        for plain in ["maya", "tom ", "a", "maya@acme.example", "Wm/Dqw=="] {
+            assert_eq!(STANDARD.decode(text(plain, Encoding::Base64)).expect("base64"), plain.as_bytes());
+        }
         assert_eq!(text("Zoë", Encoding::Utf8), "Zoë");
     }
 
@@ -376,14 +331,8 @@ mod tests {
             assert_eq!(value.as_bytes().iter().filter(|b| **b == b',').count(), 1, "{encoding:?}");
         }
         assert_eq!(joined(&roles, Encoding::Percent).expect("value"), "agent%2Cadmin,user");
-        assert_eq!(joined(&[], Encoding::Percent).expect("value"), "");
-    }
-
-    #[test]
-    fn token_parameters_are_cut_from_urls() {
-        let is_token = |name: &str| name == "token";
-        assert_eq!(cut("/a?token=x&b=1", is_token).as_deref(), Some("/a?b=1"));
-        assert_eq!(cut("https://p.test/a?token=x", is_token).as_deref(), Some("https://p.test/a"));
-        assert_eq!(cut("/a?b=token", is_token), None);
+        for encoding in [Encoding::Percent, Encoding::Base64] {
+            assert_eq!(joined(&[], encoding).expect("value"), "");
+        }
     }
 }

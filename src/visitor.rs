@@ -6,7 +6,10 @@ use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::head::{Head, Host, check_path, elements, is_own};
+use crate::{
+    head::{Head, Host, check_path, elements, is_own},
+    token,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -80,6 +83,15 @@ impl Visitor {
         Url::parse(&format!("{}://{}/", self.scheme, self.authority)).ok()
     }
 
+    /// The host as the browser sees it, without the port: an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        let end = match self.authority.find(']') {
+            Some(at) => at + 1,
+            None => self.authority.find(':').unwrap_or(self.authority.len()),
+        };
+        &self.authority[..end]
+    }
+
     /// The address of what was asked for, for `return_to`.
     pub fn url(&self, target: &str) -> String {
         format!("{}://{}{target}", self.scheme, self.authority)
@@ -104,7 +116,7 @@ impl Visitor {
     /// Where to go after an exchange or a logout: a path of this origin, as a browser's URL parser reads it, else `/`.
     ///
     /// Absolute URLs of this origin are reduced to their path; anything under our own endpoints becomes `/`, so that no
-    /// redirect ends in another exchange or in a logout.
+    /// redirect ends in another exchange or in a logout. A token in it is cut out.
     pub fn return_path(&self, wanted: Option<&str>, is_endpoint: impl Fn(&str) -> bool) -> String {
         wanted.and_then(|wanted| self.own_path(wanted, is_endpoint)).unwrap_or_else(|| "/".into())
     }
@@ -130,7 +142,7 @@ impl Visitor {
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
         // A page we would not show, or one that is ours behind an encoded slash, is no place to return to.
         let is_page = || check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
-        (kept && is_page()).then(|| path.to_owned())
+        (kept && is_page()).then(|| token::without_tokens(path).into_owned())
     }
 }
 

@@ -14,6 +14,7 @@ use vestibule::{
     cookies,
     credential::{Credential, CredentialError, Sealed},
     head::{Head, Host},
+    token,
 };
 use vestibule_fuzz::{lines, portal};
 
@@ -123,10 +124,14 @@ fn check_presented(headers: &HeaderMap, query: Option<&str>) {
         }
         return;
     }
-    let parameters: Vec<String> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+    let mut parameters: Vec<String> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| name == "access_token")
         .map(|(_, value)| value.into_owned())
         .collect();
+    // What is not shaped like a token is the app's.
+    if !parameters.iter().any(|value| token::is_jwt(value)) {
+        parameters.clear();
+    }
     // A line that is not text holds no protocol of ours.
     let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
     let protocols: Vec<String> = lines
@@ -146,7 +151,8 @@ fn check_presented(headers: &HeaderMap, query: Option<&str>) {
     let of = |ours: &str| sent.iter().filter(|cookie| name(cookie) == ours.as_bytes()).count();
     match (of(OURS[0]), of(OURS[1])) {
         (0, 0) => assert_eq!(presented, Ok(None)),
-        (2.., _) | (_, 2..) => assert_eq!(presented, Err(CredentialError::Ambiguous("session cookie"))),
+        // Of a name that a sibling host can plant there may be eight.
+        (2.., _) | (_, 9..) => assert_eq!(presented, Err(CredentialError::Ambiguous("session cookie"))),
         counts => {
             let sealed = |cookie: &Vec<u8>| {
                 let name = OURS.into_iter().find(|ours| name(cookie) == ours.as_bytes())?;

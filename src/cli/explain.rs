@@ -15,7 +15,7 @@ use crate::{
     server,
     tenant::Candidates,
     time::UnixTime,
-    token::{Check, Parts, TokenError},
+    token::{self, Check, Parts, TokenError},
     visitor::Visitor,
 };
 
@@ -120,7 +120,7 @@ fn tenant_step(candidates: &Candidates, token: &str) -> String {
 
 impl Decided {
     fn text(&self, method: &Method, host: &str, path: &str) -> String {
-        let mut lines = vec![format!("{method} {host}{path}")];
+        let mut lines = vec![format!("{method} {host}{}", token::redacted(path))];
         let failed = self.verdict.as_ref().err().map(|reason| (step_of(reason), reason));
         for (step, says) in &self.steps {
             if failed.as_ref().is_some_and(|(failed, _)| failed == step) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::HeaderName;
 
 use super::reader::{Placed, Section};
+use crate::fields::{self, Claim, LONGEST_NAME, OF_THE_HOP, OVERRIDES, folded};
 
 /// Which header says what, as it is spelled on the wire.
 #[derive(Clone, Debug)]
@@ -49,19 +50,6 @@ impl IdentityHeaders {
         [&self.user, &self.tenant, &self.roles, &self.email, &self.name, &self.plan]
     }
 }
-
-/// A header's name as an app may read it: CGI, WSGI and PHP do not tell `-`, `_`, `.` and case apart.
-pub fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase)
-}
-
-/// [`fold`], as text.
-pub fn folded(name: &[u8]) -> String {
-    fold(name).map(char::from).collect()
-}
-
-/// The longest folded name of ours, in bytes: a client's that is longer equals none.
-pub const LONGEST_NAME: usize = 256;
 
 /// Reads `[identity]`.
 pub fn identity(root: &Section<'_>) -> IdentityHeaders {
@@ -124,6 +112,47 @@ const TAKEN: [&str; 18] = [
     "xforwardedproto",
     "xforwardedhost",
 ];
+
+/// Reads `listen.forwarded_headers`: in lower case, which is how names arrive. A trusted proxy may send them in this very spelling.
+pub fn forwarded_headers(section: &Section<'_>, identity: &IdentityHeaders) -> Vec<String> {
+    let mut names = Vec::new();
+    for text in section.texts("forwarded_headers").unwrap_or_default() {
+        let fold = folded(text.value.as_bytes());
+        let is_ours = identity.all().into_iter().chain(&identity.strip).any(|name| folded(name) == fold);
+        // `Forwarded` would break as an identity header, and is one that a proxy may send.
+        let is_taken = (TAKEN.contains(&&*fold) && fold != "forwarded") || OF_THE_HOP.contains(&&*fold);
+        let claim = fields::claim(&fold);
+        let is_name = HeaderName::from_bytes(text.value.as_bytes()).is_ok() && (1..=LONGEST_NAME).contains(&fold.len());
+        let problem = if !is_name {
+            "is not a header name; use letters, digits and -"
+        } else if is_ours {
+            "is a header of [identity], which no proxy may send; remove it from one of them"
+        } else if fields::is_written(&fold) {
+            "is believed of a trusted proxy anyway; remove it"
+        } else if is_taken {
+            "has a meaning of its own in every request; remove it"
+        } else if claim == Some(Claim::Target) || OVERRIDES.contains(&&*fold) {
+            "makes apps serve another URL or method than the routes decided on; remove it, and let the proxy rewrite the request itself"
+        } else {
+            names.push(text.value.to_ascii_lowercase());
+            section.reader.warn(text.at, believed(text.value, claim));
+            continue;
+        };
+        section.reader.report(text.at, format!("{:?} {problem}", text.value));
+    }
+    names
+}
+
+fn believed(name: &str, claim: Option<Claim>) -> String {
+    let says = match claim {
+        Some(Claim::Caller) => "who is calling",
+        Some(Claim::Files) => "which files a web server sends",
+        Some(Claim::Visitor | Claim::Target) | None => "whatever it says",
+    };
+    format!(
+        "the app believes {name:?} ({says}) of every proxy in trusted_proxies; see that each of them overwrites or removes what clients send under this name"
+    )
+}
 
 fn header_name(section: &Section<'_>, text: Placed<&str>) -> Option<Bytes> {
     let fold = folded(text.value.as_bytes());

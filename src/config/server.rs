@@ -1,17 +1,13 @@
 //! `[listen]`, `[upstreams]`, `[limits]` and `[log]`.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    identity::{self, IdentityHeaders},
+    proxies::trusted_proxies,
     reader::{Placed, Section},
     tls::tls,
 };
@@ -31,6 +27,8 @@ pub struct Listen {
     /// What the operator asks for; `None` for [`MAX_CONNECTIONS`], or as many as there can be.
     pub max_connections: Option<usize>,
     pub trusted_proxies: Vec<IpNet>,
+    /// Further headers that a trusted proxy may send, and nobody else: in lower case.
+    pub forwarded_headers: Vec<String>,
     pub idle_timeout: Duration,
     pub max_header_bytes: usize,
     pub shutdown_grace: Duration,
@@ -90,7 +88,8 @@ pub enum LogFormat {
     Json,
 }
 
-pub fn listen(root: &Section<'_>) -> Listen {
+/// Reads `[listen]`. What is a header of ours by `identity`, no proxy may send.
+pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
     let mut listen = Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
@@ -100,6 +99,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
         header_timeout: Duration::from_secs(10),
         max_connections: None,
         trusted_proxies: Vec::new(),
+        forwarded_headers: Vec::new(),
         idle_timeout: Duration::from_secs(60),
         max_header_bytes: 32 << 10,
         shutdown_grace: Duration::from_secs(20),
@@ -121,12 +121,8 @@ pub fn listen(root: &Section<'_>) -> Listen {
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
-    for net in section.texts("trusted_proxies").unwrap_or_default() {
-        match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(net) => listen.trusted_proxies.push(net),
-            Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
-        }
-    }
+    listen.trusted_proxies = trusted_proxies(&section);
+    listen.forwarded_headers = identity::forwarded_headers(&section, identity);
     listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     if listen.max_header_bytes < 1 << 10 {

@@ -4,7 +4,7 @@ use http::{HeaderMap, header::COOKIE};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use crate::config::folded;
+use crate::fields::folded;
 
 const IDENTITY: [&str; 6] = ["X-User-Id", "X-Tenant", "X-Roles", "X-User-Email", "X-User-Name", "X-Plan"];
 

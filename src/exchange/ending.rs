@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cookies,
-    credential::Credential,
+    credential::{self, Credential},
     denial::{Reason, Refusal},
     ledger::{Extent, Revocation, Spend, Token, TokenId},
     tenant::CookieRules,
@@ -33,14 +33,12 @@ impl Request<'_> {
         let mut tenant = candidates.sole();
         let mut ended = None;
         let mut cleared: Vec<&CookieRules> = tenant.map(|tenant| &tenant.sessions.cookie).into_iter().collect();
-        for pair in cookies::pairs(self.head.headers) {
-            let name = std::str::from_utf8(pair.name).unwrap_or_default();
-            let Some(rules) = candidates.cookie(name) else { continue };
+        for sealed in credential::sessions_to_end(self.head, candidates) {
+            let Some(rules) = candidates.cookie(sealed.cookie) else { continue };
             if !cleared.iter().any(|other| other.name == rules.name) {
                 cleared.push(rules);
             }
-            let opened = self.gate.sessions.open(std::str::from_utf8(pair.value).unwrap_or_default());
-            let Ok(session) = opened else { continue };
+            let Ok(session) = self.gate.sessions.open(sealed.value) else { continue };
             let revocation = Revocation::of_session(&session, Extent::Ended);
             let ended_there = self.gate.ledger.revoke(revocation, self.now).await;
             // Not signed out everywhere, and said so; out of this browser all the same.
@@ -58,7 +56,8 @@ impl Request<'_> {
         } else {
             Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
         };
-        Ok(Outcome::SignedOut { who: ended, set_cookies: cleared.into_iter().map(cookies::clear).collect(), answer })
+        let set_cookies = cleared.into_iter().flat_map(|rules| cookies::clear(rules, self.visitor.host())).collect();
+        Ok(Outcome::SignedOut { who: ended, set_cookies, answer })
     }
 
     /// `/_auth/revoke`: the tenant, by a token that says so, ends what was issued up to now.

@@ -13,7 +13,7 @@ mod asker;
 mod carrier;
 mod ending;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Method;
@@ -21,7 +21,7 @@ use http::Method;
 use crate::{
     cache::{Proof, ProofKind},
     client, cookies,
-    credential::{self, Credential, CredentialError, Sealed},
+    credential::{self, Credential, Sealed},
     denial::{Reason, Refusal},
     gate::Gate,
     head::Head,
@@ -33,7 +33,7 @@ use crate::{
     session::{Place, Session, SessionError},
     tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
     time::UnixTime,
-    token::{Parts, Whom},
+    token::{self, Parts, Whom},
     visitor::Visitor,
 };
 use carrier::{Presented, Style};
@@ -174,15 +174,15 @@ impl Request<'_> {
         if !matches!(*self.head.method, Method::GET | Method::HEAD) {
             return None;
         }
-        let mut tokens = query::values(query, |name| name == param);
-        let token = tokens.next()?.into_owned();
-        if tokens.next().is_some() {
-            return Some(Err(CredentialError::Ambiguous("token").into()));
-        }
-        let page = match query::without(query, |name| name == param) {
+        let token = match credential::parameter(query, param, "token") {
+            Ok(token) => token?.into_owned(),
+            Err(ambiguous) => return Some(Err(ambiguous.into())),
+        };
+        let page = match query::without(query, |name, _| name == param) {
             Some(rest) => format!("{}?{rest}", self.head.path),
             None => self.head.path.to_owned(),
         };
+        let page = token::without_tokens(&page).into_owned();
         let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false, attempt: None };
         Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
             (Ok(Some(outcome)), _) => Ok(outcome),
@@ -272,14 +272,24 @@ impl Request<'_> {
         if let Some(old) = same.as_ref().and_then(|same| has_lost_a_role(same, &session.identity)) {
             self.gate.ledger.revoke(Revocation::of_session(old, Extent::Replaced), self.now).await?;
         }
-        let replaced = cookies.iter().filter(|sealed| sealed.cookie != cookie.name);
-        let cleared = replaced.filter_map(|sealed| candidates.cookie(sealed.cookie)).map(cookies::clear);
         Ok(Outcome::SignedIn {
             who: started(&session),
-            set_cookies: std::iter::once(set_cookie).chain(cleared).collect(),
+            set_cookies: std::iter::once(set_cookie).chain(self.cleared(&cookies, cookie, candidates)).collect(),
             answer: presented.answer(),
             is_switch: !others.is_empty(),
         })
+    }
+
+    /// The `Set-Cookie` values that clear what came beside the cookie of a session that begins: those of other names, and what a
+    /// sibling host may have planted under its own.
+    fn cleared(&self, came: &[Sealed<'_>], fresh: &CookieRules, candidates: &Candidates) -> Vec<String> {
+        let names: BTreeSet<&str> = came.iter().map(|sealed| sealed.cookie).collect();
+        let rules = names.into_iter().filter_map(|name| candidates.cookie(name));
+        let lines = rules.flat_map(|rules| match rules.name == fresh.name {
+            true => cookies::clear_planted(rules, self.visitor.host(), "/"),
+            false => cookies::clear(rules, self.visitor.host()),
+        });
+        lines.collect()
     }
 
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
@@ -301,7 +311,7 @@ impl Request<'_> {
             let Ok(proof) = verified else { continue };
             match &proof.kind {
                 ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push((**session).clone()),
-                ProofKind::Session(_) => same = Some(proof),
+                ProofKind::Session(_) => same = same.or(Some(proof)),
                 ProofKind::Token(_) => {}
             }
         }

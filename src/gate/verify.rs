@@ -33,7 +33,8 @@ impl Gate {
         }
     }
 
-    /// Of sessions under several names one user's may be alive: where a page and a frame of it share their cookies, the page's.
+    /// Of several sessions one user's may be alive, the others are dead or planted: the first, but where a page and a frame of it
+    /// share their cookies, the page's.
     fn one_of(&self, list: &[Sealed<'_>], candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
         let (mut alive, mut dead): (Option<Arc<Proof>>, _) = (None, None);
         for sealed in list {
@@ -42,7 +43,7 @@ impl Gate {
                     Some(other) if !other.identity().is_same_user(proof.identity()) => {
                         return Err(CredentialError::Ambiguous("live session").into());
                     }
-                    Some(other) if other.is_in(Place::Own) => {}
+                    Some(other) if other.is_in(Place::Own) || !proof.is_in(Place::Own) => {}
                     _ => alive = Some(proof),
                 },
                 Err(refusal) => dead = dead.or(Some(refusal)),

@@ -96,6 +96,8 @@ pub struct Context {
     target: String,
     permit: Option<Permit>,
     app_cookies: Option<AppCookies>,
+    /// What clears cookies that a sibling host has planted.
+    planted: Vec<String>,
     unreached: Unreached,
     body_bytes: u64,
     now: UnixTime,
@@ -131,6 +133,7 @@ impl Door {
         Self {
             stamp: Stamp::new(
                 &config.identity,
+                &config.listen.forwarded_headers,
                 &config.tenants,
                 &config.exchange.token_params,
                 config.routes.iter().map(Arc::as_ref),
@@ -212,6 +215,7 @@ impl Door {
             target: String::new(),
             permit: None,
             app_cookies: None,
+            planted: Vec::new(),
             unreached: Unreached::default(),
             body_bytes: 0,
             now: self.clock.now(),
@@ -224,7 +228,7 @@ impl Door {
 
     async fn request_filter(&self, downstream: &mut Downstream, context: &mut Context) -> Result<bool> {
         if Connection::of(downstream).and_then(Connection::refused).is_none() {
-            context.entry.method = downstream.req_header().method.to_string();
+            context.entry.asked_by(downstream.req_header().method.as_str());
         }
         context.entry.client = Some(wire::peer(downstream));
         // The first of several lines is all that Pingora looks at.
@@ -313,7 +317,7 @@ impl Door {
     ) -> Result<()> {
         // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
-            return answer::keep_our_cookies(response, &self.stamp);
+            return answer::keep_ours(response, &self.stamp);
         }
         context.entry.upstream_times.1 = Some(Instant::now());
         // Those that were asked for are not Pingora's.
@@ -349,6 +353,8 @@ impl Door {
             asking: context.asking.as_deref(),
             here: origins_of(context.here.as_deref()),
             app_cookies: context.app_cookies.as_mut(),
+            host: context.visitor.as_ref().map_or("", Visitor::host),
+            planted: &context.planted,
         };
         answer::finish(response, permit, &self.gate, &self.stamp, asked, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
@@ -406,9 +412,8 @@ impl Context {
         self.entry.write(answered(downstream), error.map(|error| error.etype().as_str()));
     }
 
-    /// Without the query, where tokens travel.
     fn summary(&self) -> String {
-        format!("{} {}", self.entry.method, self.entry.path)
+        self.entry.summary()
     }
 }
 

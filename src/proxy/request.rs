@@ -9,6 +9,7 @@ use super::{Context, Door};
 use crate::{
     body,
     connection::Connection,
+    cookies,
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
@@ -18,7 +19,6 @@ use crate::{
     reply::{Audience, Manner, Reply},
     request_id,
     route::{Policy, Refusals},
-    stamp,
     tenant::Candidates,
     visitor::{Via, Visitor},
     wire,
@@ -41,6 +41,9 @@ impl Door {
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
         context.meet(&head, &visitor);
+        if let Some(target) = self.stamp.without_tokens(&context.target) {
+            context.target = target;
+        }
         let endpoint = self.names.endpoint(head.path);
         context.here = self.gate.candidates(None, &head).ok().cloned();
         if let Some(preflight) = Preflight::of(&head, &visitor) {
@@ -55,12 +58,16 @@ impl Door {
             }
         }
         if let Some(endpoint) = endpoint {
+            self.look_for_planted(&head, &visitor, context);
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
             Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
         let route = self.gate.find(&head)?;
         context.concern(route.tenant.as_ref());
+        if route.policy != Policy::Public {
+            self.look_for_planted(&head, &visitor, context);
+        }
         match request.handoff(route).await {
             Some(Ok(outcome)) => return Ok(Some(self.outcome(&outcome, head.headers, context))),
             // A report_only route shows the page all the same; who comes without a session is reported below.
@@ -69,9 +76,6 @@ impl Door {
             }
             Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
             None => {}
-        }
-        if let Some(target) = stamp::without_tokens(&context.target, route) {
-            context.target = target;
         }
         let permit = self.gate.admit(route, &head, &visitor, context.now)?;
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
@@ -86,6 +90,13 @@ impl Door {
         }
         context.permit = Some(permit);
         Ok(None)
+    }
+
+    /// Beside our cookies in the browser.
+    fn look_for_planted(&self, head: &Head<'_>, visitor: &Visitor, context: &mut Context) {
+        let of_session = |name: &str| context.here.as_ref().and_then(|here| here.cookie(name));
+        let rules = |name: &str| of_session(name).or_else(|| self.leftovers.rules(name));
+        context.planted = cookies::planted(head.headers, rules, visitor.host(), head.path);
     }
 
     async fn answer(
@@ -136,6 +147,7 @@ impl Door {
             headers: &request.headers,
             visitor: context.visitor.as_ref(),
             target: &context.target,
+            planted: &context.planted,
             manner,
             request_id: &context.entry.request_id,
             pages: &self.pages,
@@ -173,7 +185,7 @@ impl Context {
             self.entry.request_id = id.to_owned();
         }
         self.entry.client = Some(visitor.client);
-        self.entry.path = head.path.to_owned();
+        self.entry.asked_for(head.path);
         if let Source::Other(origin) = Source::of(head, visitor) {
             self.asking = Some(origin.to_owned());
         }

@@ -5,6 +5,7 @@
 
 mod error;
 mod order;
+mod shape;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::{
 
 pub use error::{Check, TokenError};
 pub use order::{Order, Whom, verify_order};
+pub use shape::{is_jwt, redacted, without_tokens};
 
 /// The longest token, in bytes.
 pub const LONGEST: usize = 8 * 1024;

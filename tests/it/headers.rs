@@ -153,6 +153,61 @@ async fn values_beyond_ascii_arrive_encoded_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn base64_is_always_base64() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&format!("[identity]\nencoding = \"base64\"\n{}", config(&upstream))).await;
+    let token = |roles: serde_json::Value| {
+        ACME.with(json!({ "userId": "maya", "userEmail": "maya@acme.example", "userRoles": roles, "plan": "Zm9v" }))
+    };
+    assert_eq!(door.get("/").bearer(token(json!(["agent", "YWdlbnQ="]))).send().await.status, 200);
+    let seen = upstream.last();
+    // The tenant's id is letters, digits, `_` and `-` in any encoding.
+    assert_eq!(seen.identity(), ("bWF5YQ==", "acme", "YWdlbnQ=,WVdkbGJuUT0="));
+    let profile = ["x-user-email", "x-plan"].map(|name| seen.header(name));
+    assert_eq!(profile, [Some("bWF5YUBhY21lLmV4YW1wbGU="), Some("Wm05dg==")]);
+    assert_eq!(door.get("/").bearer(token(json!([]))).send().await.status, 200);
+    assert_eq!(upstream.last().identity().2, "", "no roles are sent empty");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_app_cannot_clear_our_cookie_with_its_site_data() {
+    const BUT_COOKIES: &str =
+        "\"cache\", \"storage\", \"executionContexts\", \"clientHints\", \"prefetchCache\", \"prerenderCache\"";
+    for (lines, kept) in [
+        (&["\"cookies\""][..], None),
+        (&["\"Cookies\""], None),
+        (&["\"*\""], Some(BUT_COOKIES)),
+        (&["\"cache\", \"cookies\", \"storage\""], Some("\"cache\", \"storage\"")),
+        (&["\"cache\",\"*\""], Some(BUT_COOKIES)),
+        (&["\"cache\"", "\"cookies\""], Some("\"cache\"")),
+        (&["cookies"], None),
+        (&["*"], None),
+        (&["cookies, \"cache\""], Some("\"cache\"")),
+        (&["\"x, \"cookies\", \"storage\""], Some("\"storage\"")),
+        (&["\tab\", \"cookies\""], None),
+        (&["\"unheard-of\", \"cache\""], Some("\"cache\"")),
+        (&[" \"executionContexts\" ,\t\"cookies\" "], Some("\"executionContexts\"")),
+        (&["\u{e9}, \"cookies\", \"cache\""], Some("\"cache\"")),
+        (&["\"cache\",\"storage\""], Some("\"cache\",\"storage\"")),
+    ] {
+        let lines: String = lines.iter().map(|line| format!("Clear-Site-Data: {line}\r\n")).collect();
+        let early = format!("HTTP/1.1 103 Early Hints\r\n{lines}\r\n");
+        let upstream =
+            Upstream::answering(&format!("{early}HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n")).await;
+        let door = Door::start(&config(&upstream)).await;
+        for target in ["/", "/public", "/optional"] {
+            let mut client = Client::connect(door.address).await;
+            let early = door.get(target).bearer(ACME.token("maya")).send_over(&mut client).await;
+            let answer = client.receive(false).await.expect("an answer after the hints");
+            assert_eq!((early.status, answer.status), (103, 200));
+            for answer in [early, answer] {
+                assert_eq!(answer.header("clear-site-data"), kept, "{lines:?} {}", answer.status);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_credential_reaches_the_app() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream)).await;

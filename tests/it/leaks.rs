@@ -48,6 +48,14 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
         ask("POST", "/_auth/exchange").json(&json!({ "token": good })).send().await,
         ask("GET", "/").header("Sec-WebSocket-Protocol", format!("bearer.{good}")).send().await,
         ask("POST", "/_auth/logout").cookie("__Host-vestibule", &session).send().await,
+        ask("GET", &format!("/x%3Faccess_token={good}")).send().await,
+        ask("GET", &format!("/{good}/x")).send().await,
+        ask("GET", &format!("/a-{};b", good.replace('.', "%2e"))).send().await,
+        ask("GET", &format!("/{}", good.bytes().map(|b| format!("%{b:02x}")).collect::<String>())).send().await,
+        ask("GET", &format!("/_auth/{good}")).send().await,
+        ask("GET", &format!("/closed/{good}")).navigating().send().await,
+        ask(&good, "/").send().await,
+        ask("POST", "/").header("Referer", format!("http://portal.test/?token={good}")).navigating().send().await,
     ];
     let mut raw = TcpStream::connect(address).unwrap();
     raw.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -62,6 +70,7 @@ async fn no_token_cookie_or_secret_is_logged_even_at_trace() {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(
         log.contains("path=\"/handed\"")
+            && log.contains("path=\"/x%3Faccess_token=…\"")
             && log.contains("denied")
             && log.contains("exchanged")
             && log.contains("signed out"),

@@ -101,7 +101,7 @@ impl Client {
         if status == 100 {
             return Box::pin(self.read_answer(to_head)).await;
         }
-        let body = if to_head || status == 204 || status == 304 || status == 101 {
+        let body = if to_head || status == 204 || status == 304 || (101..200).contains(&status) {
             Vec::new()
         } else if let Some(length) = header("content-length") {
             self.take(length.parse().ok()?).await?
