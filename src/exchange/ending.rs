@@ -71,7 +71,7 @@ impl Request<'_> {
         let Some(Credential::Token(text)) = self.gate.presented(self.head, self.visitor, None, candidates)? else {
             return Err(Reason::NothingPresented.into());
         };
-        let (tenant, order) = self.gate.verify_order(&text, candidates, self.presenter(candidates), self.now)?;
+        let (tenant, order) = self.gate.verify_order(&text, candidates, self.presenter(), self.now)?;
         let id = TokenId::of(&tenant.id, Parts::decode(&text)?.signing_input());
         let token = Token { id, issued_at: order.issued_at, expires_at: order.expires_at };
         let spent = self.gate.ledger.spend(&token, self.now).await;

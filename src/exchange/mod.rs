@@ -199,7 +199,7 @@ impl Request<'_> {
         let candidates = self.gate.candidates(None, self.head)?;
         let credential = self.gate.presented(self.head, self.visitor, None, candidates)?;
         let credential = credential.ok_or(Reason::NothingPresented)?;
-        let proof = self.gate.verify(&credential, candidates, self.presenter(candidates), self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.presenter(), self.now)?;
         Ok(Outcome::Known(who(&proof)))
     }
 
@@ -222,7 +222,7 @@ impl Request<'_> {
         // Before anything is verified: a foreign page must not have our work, nor spend the failures of its visitor's network.
         self.check_origin(candidates.origins())?;
         let credential = Credential::Token(presented.token.as_str().into());
-        let proof = self.gate.verify(&credential, candidates, self.presenter(candidates), self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.presenter(), self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
         self.check_origin(&tenant.origins).map_err(|refusal| refusal.of(tenant))?;
         let cookies = credential::sessions(self.head, candidates)?;
@@ -285,8 +285,8 @@ impl Request<'_> {
         })
     }
 
-    fn presenter(&self, candidates: &Candidates) -> Presenter {
-        Presenter::of(self.head, self.visitor, candidates)
+    fn presenter(&self) -> Presenter<'_> {
+        Presenter { head: self.head, visitor: self.visitor }
     }
 
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
@@ -305,7 +305,7 @@ impl Request<'_> {
         let (mut same, mut others) = (None, Vec::new());
         for sealed in cookies {
             let session = Credential::Session(*sealed);
-            let verified = self.gate.verify(&session, candidates, self.presenter(candidates), self.now);
+            let verified = self.gate.verify(&session, candidates, self.presenter(), self.now);
             let Ok(proof) = verified else { continue };
             match &proof.kind {
                 ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push((**session).clone()),

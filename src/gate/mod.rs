@@ -133,11 +133,10 @@ impl Gate {
             None => refusal,
         };
         let presented = self.presented(head, visitor, route.bearer_param.as_deref(), candidates).map_err(of_sole)?;
-        let presenter = || Presenter::of(head, visitor, candidates);
         let proof = match (presented, roles) {
             (None, None) => return nobody(None),
             (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
-            (Some(credential), roles) => match self.verify(&credential, candidates, presenter(), now) {
+            (Some(credential), roles) => match self.verify(&credential, candidates, Presenter { head, visitor }, now) {
                 Ok(proof) => proof,
                 // An optional route takes a session that ended for none.
                 Err(Refusal { reason: Reason::Session(_) | Reason::Revoked, dead_cookie, .. }) if roles.is_none() => {

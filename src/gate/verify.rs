@@ -1,6 +1,6 @@
 //! Steps 6 and 7 of the decision: a credential is verified, or found to be verified before and still to hold.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::Gate;
 use crate::{
@@ -21,17 +21,10 @@ use crate::{
 type Verify<T> = fn(&Jwt<'_>, &TenantId, &TokenRules, UnixTime) -> Result<Verified<T>, TokenError>;
 
 /// From where a credential is presented: which address, and whose page.
-#[derive(Clone, Copy, Debug)]
-pub struct Presenter {
-    pub client: IpAddr,
-    pub page: Page,
-}
-
-impl Presenter {
-    /// Reads it, for the tenants that a request may be for.
-    pub fn of(head: &Head<'_>, visitor: &Visitor, candidates: &Candidates) -> Self {
-        Self { client: visitor.client, page: Page::of(head, visitor, candidates.origins()) }
-    }
+#[derive(Clone, Copy)]
+pub struct Presenter<'a> {
+    pub head: &'a Head<'a>,
+    pub visitor: &'a Visitor,
 }
 
 impl Gate {
@@ -40,7 +33,7 @@ impl Gate {
         &self,
         credential: &Credential<'_>,
         candidates: &Candidates,
-        presenter: Presenter,
+        presenter: Presenter<'_>,
         now: UnixTime,
     ) -> Result<Arc<Proof>, Refusal> {
         match credential {
@@ -72,7 +65,7 @@ impl Gate {
         &self,
         text: &str,
         candidates: &Candidates,
-        presenter: Presenter,
+        presenter: Presenter<'_>,
         now: UnixTime,
     ) -> Result<Arc<Proof>, Refusal> {
         if let Some(proof) = self.cache.find(Kind::Token, candidates.set, text)
@@ -81,10 +74,11 @@ impl Gate {
         {
             return self.unrevoked(proof);
         }
-        if let Some(wait) = self.failures.wait(presenter.client, now) {
+        if let Some(wait) = self.failures.wait(presenter.visitor.client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        let (tenant, claims) = self.counted(presenter, now, self.signed(text, candidates, now, token::verify))?;
+        let (tenant, claims) =
+            self.counted(presenter, candidates, now, self.signed(text, candidates, now, token::verify))?;
         let proof = Arc::new(Proof::of_token(tenant, claims));
         self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
         self.unrevoked(proof)
@@ -95,20 +89,26 @@ impl Gate {
         &self,
         text: &str,
         candidates: &Candidates,
-        presenter: Presenter,
+        presenter: Presenter<'_>,
         now: UnixTime,
     ) -> Result<(Arc<Tenant>, Verified<Order>), Refusal> {
-        if let Some(wait) = self.failures.wait(presenter.client, now) {
+        if let Some(wait) = self.failures.wait(presenter.visitor.client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        self.counted(presenter, now, self.signed(text, candidates, now, token::verify_order))
+        self.counted(presenter, candidates, now, self.signed(text, candidates, now, token::verify_order))
     }
 
     /// Counts a token that nobody signed, unless a foreign page may have sent it.
-    fn counted<T>(&self, presenter: Presenter, now: UnixTime, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+    fn counted<T>(
+        &self,
+        Presenter { head, visitor }: Presenter<'_>,
+        candidates: &Candidates,
+        now: UnixTime,
+        verified: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let is_forgery = verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery());
-        if is_forgery && presenter.page == Page::Known {
-            self.failures.failed(presenter.client, now);
+        if is_forgery && Page::of(head, visitor, candidates.origins()) == Page::Known {
+            self.failures.failed(visitor.client, now);
         }
         verified
     }
