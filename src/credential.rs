@@ -5,6 +5,9 @@
 //!
 //! A cookie whose name does not begin with `__Host-` can be planted by a sibling host, beside ours or in its place. So several of
 //! one such name are opened, and the one that is alive counts (see [`Gate::verify`](crate::gate::Gate::verify)).
+//!
+//! `bearer_param` counts where a script reads (a WebSocket, an event stream, `fetch` of GET). On a page, a part of one or a write it
+//! is not a credential: a link, or a form of a foreign page, would sign its visitor in as somebody else.
 
 use std::borrow::Cow;
 
@@ -12,7 +15,7 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use thiserror::Error;
 
 use crate::{
-    cookies,
+    cookies, fetch,
     head::{Head, elements},
     query,
     tenant::Candidates,
@@ -55,6 +58,7 @@ impl<'a> Credential<'a> {
             return Ok(Some(Self::Token(token.into())));
         }
         if let (Some(param), Some(query)) = (bearer_param, head.query)
+            && fetch::is_by_script(head)
             && let Some(token) = parameter(query, param, "bearer parameter")?
         {
             return Ok(Some(Self::Token(token)));

@@ -26,6 +26,7 @@ mod dialects;
 mod differential;
 mod django_helpdesk;
 mod exchange;
+mod failures;
 mod goodbyes;
 mod handover;
 mod headers;
