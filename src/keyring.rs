@@ -186,7 +186,7 @@ impl Effort {
                 match shares.iter_mut().find(|share| share.name == name) {
                     Some(share) => share.due = share.due.max(count),
                     None => {
-                        shares.push(Share { algorithm: key.algorithm(), name, due: count, key: key.decoding.clone() })
+                        shares.push(Share { algorithm: key.algorithm(), name, due: count, key: key.decoding.clone() });
                     }
                 }
             }

@@ -263,7 +263,7 @@ mod tests {
     fn all_of_a_32_wait_together_and_no_other_network_does() {
         let limit = limit();
         for site in 0..=u16::MAX {
-            for subnet in [0, 1, 0x100, 0x1ff] {
+            for subnet in [0, 0x100] {
                 limit.failed(Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, 1).into(), NOW);
             }
         }
@@ -295,7 +295,7 @@ mod tests {
     fn a_botnet_of_every_network_makes_no_newcomer_wait() {
         let limit = limit();
         let mut host = 0x9e37_79b9_u32;
-        for _ in 0..400_000 {
+        for _ in 0..200_000 {
             host ^= host << 13;
             host ^= host >> 17;
             host ^= host << 5;
