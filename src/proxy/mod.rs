@@ -47,7 +47,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     tenant::{Candidates, Tenant, Transport},
-    time::{Clock, UnixTime},
+    time::Clock,
     tunnel::Tally,
     underway::{self, Underway, Why},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -98,7 +98,6 @@ pub struct Context {
     app_cookies: Option<AppCookies>,
     unreached: Unreached,
     body_bytes: u64,
-    now: UnixTime,
     upstream: Option<Picked>,
     is_logged: bool,
     /// While it may take a connection to the app: what we answer ourselves is not counted.
@@ -161,7 +160,7 @@ impl Door {
             if self.gate.holds(proof, now) {
                 return None;
             }
-            let found = self.gate.ledger.find(&proof.subjects, proof.issued_at());
+            let found = self.gate.ledger.find(&proof.subjects, proof.issued());
             Some(if matches!(found, Ok(Some(_))) { Why::SignedOut } else { Why::SessionEnded })
         });
     }
@@ -214,7 +213,6 @@ impl Door {
             app_cookies: None,
             unreached: Unreached::default(),
             body_bytes: 0,
-            now: self.clock.now(),
             upstream: None,
             is_logged: false,
             in_flight: Some(InFlight::on(&self.in_flight.count)),
@@ -350,7 +348,7 @@ impl Door {
             here: origins_of(context.here.as_deref()),
             app_cookies: context.app_cookies.as_mut(),
         };
-        answer::finish(response, permit, &self.gate, &self.stamp, asked, context.now)?;
+        answer::finish(response, permit, &self.gate, &self.stamp, asked, self.clock.now())?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 

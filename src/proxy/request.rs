@@ -58,7 +58,7 @@ impl Door {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
-            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
+            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, clock: &self.clock };
         let route = self.gate.find(&head)?;
         context.concern(route.tenant.as_ref());
         match request.handoff(route).await {
@@ -73,7 +73,7 @@ impl Door {
         if let Some(target) = stamp::without_tokens(&context.target, route) {
             context.target = target;
         }
-        let permit = self.gate.admit(route, &head, &visitor, context.now)?;
+        let permit = self.gate.admit(route, &head, &visitor, self.clock.now())?;
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most
         {
@@ -97,7 +97,7 @@ impl Door {
     ) -> Result<Reply, Refused> {
         let body = body::read(downstream).await.map_err(Refused::exchange)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, clock: &self.clock };
         let outcome = match endpoint {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),
