@@ -19,8 +19,8 @@ use tokio::{
 use vestibule::{
     identity::TenantId,
     ledger::{
-        Extent, Ledger, RedisSettings, Revocation, Servers, Settings, Spend, StoreSettings, Subject, Token, TokenId,
-        Transport,
+        Cause, Extent, Issued, Ledger, Owner, RedisSettings, Revocation, Servers, Settings, Spend, StoreSettings,
+        Subject, Token, Transport,
     },
     server,
     time::{Clock, UnixTime},
@@ -74,7 +74,7 @@ impl Redis {
             login: None,
             prefix: "vestibule".into(),
         };
-        Settings { store: StoreSettings::Redis(redis), most: 2_000_000, max_staleness: Duration::from_secs(30) }
+        Settings { store: StoreSettings::Redis(redis), most: 4_000_000, max_staleness: Duration::from_secs(30) }
     }
 }
 
@@ -123,8 +123,8 @@ async fn spending(redis: &Redis) {
         let span = each(numbers, at_a_time, move |number| {
             let ledger = ledger.clone();
             async move {
-                let id = TokenId::of(&TenantId::new("acme"), &number.to_string());
-                let token = Token { id, issued_at: NOW, expires_at: UnixTime(NOW.0 + 3_600) };
+                let end = UnixTime(NOW.0 + 3_600);
+                let token = Token::new(&TenantId::new("acme"), &number.to_string(), NOW, end);
                 assert_eq!(ledger.spend(&token, NOW).await, Ok(Spend::First));
             }
         })
@@ -145,7 +145,8 @@ async fn revoking(redis: &Redis) {
             async move {
                 let subject = Subject::user(&TenantId::new("acme"), &number.to_string());
                 let until = UnixTime(NOW.0 + 43_200);
-                let revocation = Revocation { subject, extent: Extent::IssuedUpTo(NOW), until };
+                let owner = Owner::of(&TenantId::new("acme"));
+                let revocation = Revocation { subject, extent: Extent::up_to(NOW), until, owner, cause: Cause::Order };
                 assert_eq!(ledger.revoke(revocation, NOW).await, Ok(()));
             }
         })
@@ -156,7 +157,7 @@ async fn revoking(redis: &Redis) {
     drop(ledger);
     let (start, worked) = (Instant::now(), processor_time());
     let late = open(redis).await;
-    while late.revocations() < COUNT || late.find(&nobody(), NOW).is_err() {
+    while late.revocations() < COUNT || late.find(&nobody(), Issued::Session { at: NOW, began: NOW }).is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     println!(

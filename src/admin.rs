@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     identity::TenantId,
-    ledger::{Handle, Ledger, Revocation, Standing},
+    ledger::{Handle, Ledger, LedgerError, Ordered, Standing},
     log::{self, Ended},
     metrics::Metrics,
     secret::Secret,
@@ -146,27 +146,31 @@ impl Admin {
             return Err(Reply::text(StatusCode::NOT_FOUND, "there is no such tenant\n"));
         };
         let now = self.clock.now();
-        let of = |whom: &Whom| Revocation::of_people(tenant, whom, now);
-        let (revocation, ended) = match (&order.user, &order.session, order.everyone) {
-            (Some(user), None, false) if token::is_plain_user(user) => {
-                (of(&Whom::User(user.clone())), Ended::User(user))
-            }
+        let whom = match &order.user {
+            Some(user) => Whom::User(user.clone()),
+            None => Whom::Everyone,
+        };
+        let (ordered, ended) = match (&order.user, &order.session, order.everyone) {
+            (Some(user), None, false) if token::is_plain_user(user) => (Ordered::People(&whom), Ended::User(user)),
             (None, Some(handle), false) => {
                 let Some(handle) = Handle::parse(handle) else {
                     return Err(wrong("the session is none; copy it from the log line of its exchange"));
                 };
-                (Revocation::of_handle(tenant, &handle, now), Ended::Session(handle))
+                (Ordered::Session(handle), Ended::Session(handle))
             }
-            (None, None, true) => (of(&Whom::Everyone), Ended::Everyone),
+            (None, None, true) => (Ordered::People(&whom), Ended::Everyone),
             _ => return Err(wrong("say one of user, session or \"everyone\": true")),
         };
         let client: Option<IpAddr> = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+        let unavailable = |text: String| Reply::text(StatusCode::SERVICE_UNAVAILABLE, text);
+        let done = self.ledger.order(tenant, ordered, None, now).await;
+        if let Err(e @ LedgerError::Full) = done {
+            return Err(unavailable(format!("not revoked: {e}; revoke everyone, or raise ledger.max_entries\n")));
+        }
         log::revoked(None, &tenant.id, ended, client);
-        match self.ledger.order(revocation).await {
+        match done {
             Ok(()) => Ok(Reply::text(StatusCode::NO_CONTENT, "")),
-            Err(e) => {
-                Err(Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("revoked here, but not for good: {e}\n")))
-            }
+            Err(e) => Err(unavailable(format!("revoked here, but not for good: {e}\n"))),
         }
     }
 }

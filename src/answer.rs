@@ -230,8 +230,9 @@ fn renewed(proof: &Proof, gate: &Gate, now: UnixTime) -> Option<String> {
         return None;
     };
     let lifetime = proof.tenant.sessions.lifetime;
-    // It may have been signed out while the app was at work: then the browser has another cookie by now, or none.
-    if gate.ledger.find(&proof.subjects, proof.issued_at()) != Ok(None) {
+    // It may have ended or been signed out while the app was at work: then the browser has another cookie by now, or none.
+    let is_alive = session.check(lifetime, now).is_ok();
+    if !is_alive || gate.ledger.find(&proof.subjects, proof.issued()) != Ok(None) {
         return None;
     }
     let renewed = session.renewed(lifetime, now)?;

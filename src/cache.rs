@@ -10,7 +10,7 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use crate::{
     identity::{Identity, Verified},
-    ledger::Subjects,
+    ledger::{Issued, Subjects},
     session::{Place, Session, SessionKeys, TAG},
     tenant::Tenant,
     time::UnixTime,
@@ -23,6 +23,7 @@ pub struct Proof {
     pub kind: ProofKind,
     /// By what it may be revoked.
     pub subjects: Subjects,
+    issued: Issued,
     /// Of a session: the key it was sealed under.
     pub tag: Option<[u8; TAG]>,
 }
@@ -34,15 +35,17 @@ pub enum ProofKind {
 }
 
 impl Proof {
-    /// A token that verified for the tenant.
-    pub fn of_token(tenant: Arc<Tenant>, claims: Verified<Claims>) -> Self {
-        Self { tenant, subjects: Subjects::of_token(&claims.identity), kind: ProofKind::Token(claims), tag: None }
+    /// A token that verified for the tenant, and the earliest time at which it may have been issued.
+    pub fn of_token(tenant: Arc<Tenant>, claims: Verified<Claims>, earliest: UnixTime) -> Self {
+        let subjects = Subjects::of_token(&claims.identity);
+        let issued = Issued::Token { at: claims.issued_at, earliest };
+        Self { tenant, subjects, issued, kind: ProofKind::Token(claims), tag: None }
     }
 
     /// A session of the tenant's that opened, from its cookie's value.
     pub fn of_session(tenant: Arc<Tenant>, session: Verified<Session>, value: &str) -> Self {
-        let subjects = Subjects::of_session(&session);
-        Self { tenant, subjects, kind: ProofKind::Session(session), tag: SessionKeys::tag(value) }
+        let (subjects, issued) = (Subjects::of_session(&session), Issued::of_session(&session));
+        Self { tenant, subjects, issued, kind: ProofKind::Session(session), tag: SessionKeys::tag(value) }
     }
 
     /// Whether it is a session.
@@ -56,11 +59,8 @@ impl Proof {
     }
 
     /// When it was issued: revocations reach up to a time.
-    pub fn issued_at(&self) -> UnixTime {
-        match &self.kind {
-            ProofKind::Token(claims) => claims.issued_at,
-            ProofKind::Session(session) => session.started_at,
-        }
+    pub fn issued(&self) -> Issued {
+        self.issued
     }
 
     /// Who is calling: nothing after this asks how they came.

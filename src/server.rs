@@ -105,6 +105,7 @@ pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Re
 
 /// The gate of a configuration.
 pub fn gate(config: &Config, ledger: Arc<Ledger>) -> Gate {
+    ledger.among(config.tenants.count());
     Gate {
         routes: config.route_table(),
         tenants: config.tenants.clone(),

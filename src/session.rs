@@ -52,6 +52,9 @@ pub struct Session {
     /// Part of what is sealed: one cookie's value is no session under the other's name.
     pub place: Place,
     pub identity: Identity,
+    /// When its token was issued, by the issuer's clock.
+    pub issued_at: UnixTime,
+    /// When it began, by ours.
     pub started_at: UnixTime,
     pub expires_at: UnixTime,
     /// When it was last sealed: idle time counts from here.
@@ -79,14 +82,15 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// A fresh session for an identity verified by what was issued then: by a clock that may be ahead of ours, and what ends all
-    /// that was issued up to a time must tell the two apart in the same way.
+    /// A fresh session for an identity verified by what was issued then, by a clock that may be ahead of ours: what ends all that was
+    /// issued up to a time asks for both times.
     pub fn start(identity: Identity, place: Place, issued_at: UnixTime, lifetime: Lifetime, now: UnixTime) -> Self {
         Self {
             id: SessionId(random()),
             place,
             identity,
-            started_at: now.max(issued_at),
+            issued_at,
+            started_at: now,
             expires_at: now.plus(lifetime.absolute),
             seen_at: now,
         }
@@ -132,6 +136,9 @@ struct Sealed<'a> {
     s: i64,
     x: i64,
     l: i64,
+    /// When the token was issued, where that is another second than `s`. An earlier version wrote one time alone, the later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    t: Option<i64>,
     #[serde(default, skip_serializing_if = "Place::is_own")]
     c: Place,
 }
@@ -180,12 +187,10 @@ impl SessionKeys {
             s: session.started_at.0,
             x: session.expires_at.0,
             l: session.seen_at.0,
+            t: (session.issued_at != session.started_at).then_some(session.issued_at.0),
             c: session.place,
         };
-        let mut text = Zeroizing::new(serde_json::to_vec(&sealed).ok()?);
-        let nonce: [u8; NONCE_LEN] = random();
-        key.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(key.tag), &mut *text).ok()?;
-        Some(URL_SAFE_NO_PAD.encode([&key.tag[..], &nonce[..], &text[..]].concat()))
+        key.seal(Zeroizing::new(serde_json::to_vec(&sealed).ok()?))
     }
 
     /// Under which key a cookie value is sealed, by its tag.
@@ -220,7 +225,9 @@ impl SessionKeys {
                 plan: sealed.p,
                 picture: sealed.m,
             },
-            started_at: UnixTime(sealed.s),
+            issued_at: UnixTime(sealed.t.unwrap_or(sealed.s)),
+            // No session begins after it was sealed: where that is said, an earlier version wrote the time of a clock ahead.
+            started_at: UnixTime(sealed.s.min(sealed.l)),
             expires_at: UnixTime(sealed.x),
             seen_at: UnixTime(sealed.l),
         }))
@@ -237,6 +244,12 @@ impl SealKey {
         expand(&source, &[b"key", tenant.as_str().as_bytes()], key.as_mut_slice());
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).expect("the algorithm takes 32 bytes");
         Self { tenant: tenant.clone(), tag, key: LessSafeKey::new(key) }
+    }
+
+    fn seal(&self, mut text: Zeroizing<Vec<u8>>) -> Option<String> {
+        let nonce: [u8; NONCE_LEN] = random();
+        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(self.tag), &mut *text).ok()?;
+        Some(URL_SAFE_NO_PAD.encode([&self.tag[..], &nonce[..], &text[..]].concat()))
     }
 }
 
@@ -287,6 +300,37 @@ mod tests {
         let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64url");
         assert!(!bytes.windows(4).any(|w| w == b"maya" || w == b"acme"));
         assert_ne!(keys.seal(&before), Some(value));
+    }
+
+    #[test]
+    fn a_session_keeps_the_times_of_both_clocks() {
+        let acme = TenantId::new("acme");
+        let keys = SessionKeys::new(&[secret(1)], [&acme]);
+        for issued_at in [NOW.0 - 9, NOW.0, NOW.0 + 29].map(UnixTime) {
+            let before = Session::start(session(&acme).identity, Place::Own, issued_at, LIFETIME, NOW);
+            let after = keys.open(&keys.seal(&before).expect("sealed")).expect("opens");
+            assert_eq!((after.issued_at, after.started_at, after.expires_at.since(NOW)), (issued_at, NOW, 3_600));
+            let renewed = after.renewed(LIFETIME, NOW.plus(LIFETIME.absolute)).expect("after a minute");
+            assert_eq!((renewed.issued_at, renewed.started_at), (issued_at, NOW));
+        }
+    }
+
+    #[test]
+    fn a_session_of_an_earlier_version_opens() {
+        let acme = TenantId::new("acme");
+        let keys = SessionKeys::new(&[secret(1)], [&acme]);
+        let opened = |started: i64, seen: i64| {
+            let text = format!(
+                r#"{{"i":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],"u":"maya","r":["agent"],"e":null,"n":null,"p":null,"m":null,"s":{started},"x":{},"l":{seen}}}"#,
+                NOW.0 + 3_600
+            );
+            keys.open(&keys.keys[0].seal(Zeroizing::new(text.into_bytes())).expect("sealed")).expect("opens")
+        };
+        let usual = opened(NOW.0, NOW.0 + 60);
+        assert_eq!((usual.issued_at, usual.started_at, usual.seen_at), (NOW, NOW, UnixTime(NOW.0 + 60)));
+        assert_eq!((usual.id.0[15], usual.place), (16, Place::Own));
+        let ahead = opened(NOW.0 + 29, NOW.0);
+        assert_eq!((ahead.issued_at, ahead.started_at), (UnixTime(NOW.0 + 29), NOW), "it was sealed before that");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     origin::Origins,
     session::{Lifetime, Place},
     time::UnixTime,
-    token::{Jwt, TokenRules},
+    token::{AFTERLIFE, Jwt, TokenRules},
 };
 
 /// A customer.
@@ -35,8 +35,7 @@ const LONGEST_USUAL: Duration = Duration::from_secs(31 * 86_400);
 impl Tenant {
     /// When nothing is left of what was issued up to `at`: no session, and no token that could be exchanged for one.
     pub fn outlived(&self, at: UnixTime) -> UnixTime {
-        let token = self.tokens.max_lifetime + 2 * self.tokens.leeway;
-        at.plus(self.sessions.lifetime.absolute.max(token).max(LONGEST_USUAL)).plus(Duration::from_secs(61))
+        at.plus(self.sessions.lifetime.absolute.max(self.tokens.max_lifetime).max(LONGEST_USUAL)).plus(AFTERLIFE)
     }
 }
 

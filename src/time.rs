@@ -65,7 +65,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> UnixTime {
         match &self.0 {
-            Source::System(timeline) => wall().max(timeline.expected()),
+            Source::System(timeline) => timeline.now(Reading::take()),
             Source::Read(read) => read(),
         }
     }
@@ -74,7 +74,7 @@ impl Clock {
     /// One that stays ahead for an hour is believed, and one that is ahead at the start not for ten minutes: NTP may need some.
     pub fn settled(&self) -> UnixTime {
         match &self.0 {
-            Source::System(timeline) => timeline.settled(),
+            Source::System(timeline) => timeline.settle(Reading::take()),
             Source::Read(read) => read(),
         }
     }
@@ -82,7 +82,7 @@ impl Clock {
     /// `now` as [`Clock::now`] told it, as far as it is settled.
     pub fn settled_at(&self, now: UnixTime) -> UnixTime {
         match &self.0 {
-            Source::System(timeline) => timeline.settled().min(now),
+            Source::System(timeline) => timeline.settle(Reading::take()).min(now),
             Source::Read(_) => now,
         }
     }
@@ -90,7 +90,7 @@ impl Clock {
     /// How many seconds the wall clock was set back while this process ran.
     pub fn set_back(&self) -> i64 {
         match &self.0 {
-            Source::System(timeline) => timeline.expected().since(wall()).max(0),
+            Source::System(timeline) => timeline.set_back(Reading::take()),
             Source::Read(_) => 0,
         }
     }
@@ -98,44 +98,75 @@ impl Clock {
 
 /// The wall clock as it should go on from when the process started.
 struct Timeline {
-    wall: UnixTime,
-    elapsed: i64,
-    /// Since when the wall clock has been ahead, in seconds as [`elapsed`] counts them; -1 when it is not.
+    started: Reading,
+    /// Since when the wall clock has been ahead, in whole seconds after the start; -1 when it is not.
     ahead_since: AtomicI64,
     /// How far ahead it was believed.
     believed: AtomicI64,
 }
 
+/// Both clocks at one moment, in nanoseconds: counted in whole seconds, floored, they would differ by up to one, and what ended in
+/// that second would revive when the wall clock is set back.
+#[derive(Clone, Copy)]
+struct Reading {
+    wall: i128,
+    elapsed: i128,
+}
+
+const NANOS: i128 = 1_000_000_000;
 const BELIEVED_AFTER: i64 = 3_600;
 const AT_START: i64 = 600;
 
+impl Reading {
+    fn take() -> Self {
+        // In this order: the time between the two puts the timeline ahead of the wall clock, never behind it.
+        let elapsed = elapsed();
+        Self { wall: wall(), elapsed }
+    }
+
+    fn wall(self) -> UnixTime {
+        whole(self.wall)
+    }
+}
+
+fn whole(nanos: i128) -> UnixTime {
+    let end = if nanos < 0 { i64::MIN } else { i64::MAX };
+    UnixTime(i64::try_from(nanos.div_euclid(NANOS)).unwrap_or(end))
+}
+
 impl Timeline {
     fn start() -> Self {
-        Self { wall: wall(), elapsed: elapsed(), ahead_since: AtomicI64::new(-1), believed: AtomicI64::new(0) }
+        Self { started: Reading::take(), ahead_since: AtomicI64::new(-1), believed: AtomicI64::new(0) }
     }
 
-    fn expected(&self) -> UnixTime {
-        UnixTime(self.wall.0.saturating_add(elapsed() - self.elapsed))
+    /// What the wall clock would show if nobody had set it since the start.
+    fn expected(&self, now: Reading) -> UnixTime {
+        whole(self.started.wall + (now.elapsed - self.started.elapsed))
     }
 
-    fn settled(&self) -> UnixTime {
-        self.settle(wall(), elapsed())
+    fn now(&self, now: Reading) -> UnixTime {
+        now.wall().max(self.expected(now))
     }
 
-    fn settle(&self, wall: UnixTime, elapsed: i64) -> UnixTime {
+    fn set_back(&self, now: Reading) -> i64 {
+        self.expected(now).since(now.wall()).max(0)
+    }
+
+    fn settle(&self, now: Reading) -> UnixTime {
+        let (wall, passed) = (now.wall(), whole(now.elapsed - self.started.elapsed).0);
         let believed = self.believed.load(Ordering::Relaxed);
-        let settled = UnixTime(self.wall.0.saturating_add(elapsed - self.elapsed).saturating_add(believed));
+        let settled = UnixTime(self.expected(now).0.saturating_add(believed));
         let ahead = wall.since(settled);
         let since = self.ahead_since.load(Ordering::Relaxed);
         if ahead <= 60 {
             self.ahead_since.store(-1, Ordering::Relaxed);
         } else if since < 0 {
-            self.ahead_since.store(elapsed, Ordering::Relaxed);
-        } else if elapsed - since >= BELIEVED_AFTER {
+            self.ahead_since.store(passed, Ordering::Relaxed);
+        } else if passed - since >= BELIEVED_AFTER {
             self.believed.store(believed.saturating_add(ahead), Ordering::Relaxed);
             return wall;
         }
-        if elapsed - self.elapsed < AT_START {
+        if passed < AT_START {
             return UnixTime(i64::MIN);
         }
         // One that was believed, be it at the start, and is set back after all.
@@ -144,26 +175,28 @@ impl Timeline {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn wall() -> UnixTime {
-    let seconds = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
-    };
-    UnixTime(seconds)
+fn wall() -> i128 {
+    let nanos = |span: Duration| i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
+    match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(after) => nanos(after),
+        Err(before) => -nanos(before.duration()),
+    }
 }
 
-/// Whether the wall clock is before the time that Pingora can write a `Date` for: it panics.
+/// Whether the wall clock is before the time that Pingora can write a `Date` for: it panics. Less than a millisecond before counts as
+/// 1970: the answer is written later than that.
 pub fn is_before_1970() -> bool {
-    wall().0 < 0
+    wall() < -(NANOS / 1_000)
 }
 
-/// Seconds that have passed since some time or other, those asleep included: nobody can set this clock.
-fn elapsed() -> i64 {
+/// Nanoseconds that have passed since some time or other, those asleep included: nobody can set this clock.
+fn elapsed() -> i128 {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     let clock = rustix::time::ClockId::Monotonic;
-    rustix::time::clock_gettime(clock).tv_sec
+    let read = rustix::time::clock_gettime(clock);
+    i128::from(read.tv_sec) * NANOS + i128::from(read.tv_nsec)
 }
 
 fn seconds(span: Duration) -> i64 {
@@ -212,15 +245,40 @@ mod tests {
         assert_eq!(spell_duration(Duration::from_secs(43_200)), "12h");
     }
 
+    fn reading(wall: i128, elapsed: i128) -> Reading {
+        Reading { wall, elapsed }
+    }
+
+    fn started(wall: i128, elapsed: i128) -> Timeline {
+        let started = reading(wall, elapsed);
+        Timeline { started, ahead_since: AtomicI64::new(-1), believed: AtomicI64::new(0) }
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_go_back_by_a_part_of_a_second() {
+        // Both clocks are somewhere within a second, each at another place.
+        for (wall, elapsed) in [(0, 0), (999_999_999, 0), (0, 999_999_999), (700_000_000, 300_000_000)] {
+            let (wall, elapsed) = (1_000 * NANOS + wall, 50 * NANOS + elapsed);
+            let timeline = started(wall, elapsed);
+            for passed in [0, 1, 299_999_999, 300_000_000, NANOS - 1, NANOS, 2_700_000_001] {
+                let before = timeline.now(reading(wall + passed, elapsed + passed));
+                assert_eq!(before, whole(wall + passed));
+                for back in [1, NANOS, 3_600 * NANOS, wall + passed, wall + passed + NANOS] {
+                    let after = reading(wall + passed - back, elapsed + passed);
+                    assert_eq!(timeline.now(after), before, "{wall} {elapsed} {passed} {back}");
+                }
+            }
+            assert_eq!(timeline.set_back(reading(wall - 3 * NANOS, elapsed)), 3);
+            assert_eq!(timeline.set_back(reading(wall + NANOS, elapsed)), 0, "a clock set ahead is followed");
+            assert_eq!(timeline.now(reading(wall + 60 * NANOS, elapsed)), whole(wall + 60 * NANOS));
+        }
+        assert_eq!(whole(-1), UnixTime(-1), "a part of a second before 1970 is before 1970");
+    }
+
     #[test]
     fn what_to_forget_is_told_by_a_clock_that_stays() {
-        let timeline = Timeline {
-            wall: UnixTime(1_000_000),
-            elapsed: 500,
-            ahead_since: AtomicI64::new(-1),
-            believed: AtomicI64::new(0),
-        };
-        let settle = |wall, elapsed| timeline.settle(UnixTime(wall), elapsed).0;
+        let timeline = started(1_000_000 * NANOS, 500 * NANOS);
+        let settle = |wall, elapsed| timeline.settle(reading(wall * NANOS, elapsed * NANOS)).0;
         assert_eq!(settle(1_000_010, 510), i64::MIN, "nothing yet");
         assert_eq!(settle(1_000_600, 1_100), 1_000_600);
         // In 2106 for a moment, and back.

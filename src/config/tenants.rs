@@ -17,7 +17,7 @@ use crate::{
     secret::Secret,
     session::{Lifetime, Place},
     tenant::{CookieRules, ExchangeRules, Handoff, OnSwitch, SessionRules, Tenant, Tenants, Transport, Uses},
-    token::{Ceiling, TokenRules},
+    token::{Ceiling, MAX_LEEWAY, TokenRules},
 };
 
 /// `[session]`: what tenants share.
@@ -168,8 +168,9 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
 
 fn token_rules(section: &Section<'_>, id: &TenantId, dialect: Dialect, owners: &mut Owners) -> TokenRules {
     let leeway = section.duration("leeway").unwrap_or(Duration::from_secs(30));
-    if leeway > Duration::from_secs(60) {
-        section.problem("leeway", format!("{}.leeway is over 60s; set the clocks by NTP instead", section.name));
+    if leeway > MAX_LEEWAY {
+        let most = MAX_LEEWAY.as_secs();
+        section.problem("leeway", format!("{}.leeway is over {most}s; set the clocks by NTP instead", section.name));
     }
     let max_lifetime = section.lasting("max_token_lifetime").unwrap_or(dialect.max_token_lifetime());
     let audience = section.text("audience").map(|text| text.value.to_owned());

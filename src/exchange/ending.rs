@@ -12,7 +12,7 @@ use crate::{
     credential::{self, Credential},
     denial::{Reason, Refusal},
     fetch,
-    ledger::{Extent, Revocation, Spend, Token, TokenId},
+    ledger::{Ordered, Spend, Token},
     tenant::CookieRules,
     token::Parts,
 };
@@ -40,8 +40,11 @@ impl Request<'_> {
                 cleared.push(rules);
             }
             let Ok(session) = self.gate.sessions.open(sealed.value) else { continue };
-            let revocation = Revocation::of_session(&session, Extent::Ended);
-            let ended_there = self.gate.ledger.revoke(revocation, self.now).await;
+            // Whose key opened it is a tenant of ours.
+            let Some(of) = self.gate.tenants.alone(&session.identity.tenant).and_then(|alone| alone.sole()) else {
+                continue;
+            };
+            let ended_there = self.gate.ledger.sign_out(&session, of, self.now()).await;
             // Not signed out everywhere, and said so; out of this browser all the same.
             ended_there.map_err(|e| Refusal { dead_cookie: Some(rules.clone()), ..e.into() })?;
             tenant = candidates.find(&session.identity.tenant).or(tenant);
@@ -70,18 +73,19 @@ impl Request<'_> {
         let Some(Credential::Token(text)) = self.gate.presented(self.head, self.visitor, None, candidates)? else {
             return Err(Reason::NothingPresented.into());
         };
-        let (tenant, order) = self.gate.verify_order(&text, candidates, self.presenter(), self.now)?;
-        let id = TokenId::of(&tenant.id, Parts::decode(&text)?.signing_input());
-        let token = Token { id, issued_at: order.issued_at, expires_at: order.expires_at };
-        let spent = self.gate.ledger.spend(&token, self.now).await;
-        let up_to = match spent {
-            // Sent again, perhaps because the first time failed, perhaps by whoever saw it: it ends nothing that was issued since.
-            Ok(Spend::Again) => order.issued_at.min(self.now),
-            // A clock ahead of ours may have issued tokens in what is the future here.
-            Ok(Spend::First) | Err(_) => order.issued_at.max(self.now),
-        };
-        // Where it cannot be noted as spent it holds here all the same, and the caller is told that it may not elsewhere.
-        self.gate.ledger.order(Revocation::of_people(&tenant, &order.whom, up_to)).await?;
+        let ledger = &self.gate.ledger;
+        let (tenant, order) = self.gate.verify_order(&text, candidates, self.presenter(), self.now())?;
+        let signed = Parts::decode(&text)?.signing_input();
+        let token = Token::new(&tenant.id, signed, order.issued_at, order.expires_at);
+        let spent = ledger.spend(&token, self.now()).await;
+        match spent {
+            // Perhaps because the first time failed, perhaps by whoever saw it.
+            Ok(Spend::Again) => ledger.order_again(&tenant, &order.whom, order.issued_at, self.now()).await,
+            // Where it cannot be noted as spent it holds here all the same, and the caller is told that it may not elsewhere.
+            Ok(Spend::First) | Err(_) => {
+                ledger.order(&tenant, Ordered::People(&order.whom), Some(&token), self.now()).await
+            }
+        }?;
         spent?;
         Ok(Outcome::Revoked { tenant: tenant.id.clone(), whom: order.whom.clone() })
     }

@@ -5,9 +5,9 @@
 //! 2. The request comes from our own origin, from one of the tenants', or from no page at all; a link may be anywhere.
 //! 3. The token verifies as anywhere else ([`Gate::verify`]), and the page is not another tenant's.
 //! 4. Where another user is signed in, `on_switch` decides; `handoff = "confirm"` asks in any case.
-//! 5. The ledger lets each token through once.
-//! 6. A fresh session is sealed; a session id a client brought is never taken over, and another user's session in the same
-//!    browser ends.
+//! 5. There is room to end another user's session in the same browser: a refusal costs nothing.
+//! 6. The ledger lets each token through once. That may take its time, so the token is verified again after it.
+//! 7. A fresh session is sealed; a session id a client brought is never taken over, and another user's session ends.
 
 mod asker;
 mod carrier;
@@ -26,13 +26,13 @@ use crate::{
     gate::{Gate, Presenter},
     head::Head,
     identity::{Identity, TenantId},
-    ledger::{Extent, Handle, Revocation, Spend, Subjects, Token, TokenId},
+    ledger::{Handle, Issued, LedgerError, Revocation, Spend, Subjects, Token, TokenId},
     query,
     route::Route,
     secret::random,
     session::{Place, Session, SessionError},
     tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
-    time::UnixTime,
+    time::{Clock, UnixTime},
     token::{self, Parts, Whom},
     visitor::Visitor,
 };
@@ -84,7 +84,8 @@ pub struct Request<'a> {
     pub names: &'a ExchangeNames,
     pub head: &'a Head<'a>,
     pub visitor: &'a Visitor,
-    pub now: UnixTime,
+    /// Read anew after each wait: for a body, for the ledger.
+    pub clock: &'a Clock,
 }
 
 /// What came out.
@@ -199,7 +200,7 @@ impl Request<'_> {
         let candidates = self.gate.candidates(None, self.head)?;
         let credential = self.gate.presented(self.head, self.visitor, None, candidates)?;
         let credential = credential.ok_or(Reason::NothingPresented)?;
-        let proof = self.gate.verify(&credential, candidates, self.presenter(), self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.presenter(), self.now())?;
         Ok(Outcome::Known(who(&proof)))
     }
 
@@ -222,7 +223,8 @@ impl Request<'_> {
         // Before anything is verified: a foreign page must not have our work, nor spend the failures of its visitor's network.
         self.check_origin(candidates.origins())?;
         let credential = Credential::Token(presented.token.as_str().into());
-        let proof = self.gate.verify(&credential, candidates, self.presenter(), self.now)?;
+        let before = self.now();
+        let proof = self.gate.verify(&credential, candidates, self.presenter(), before)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
         self.check_origin(&tenant.origins).map_err(|refusal| refusal.of(tenant))?;
         let cookies = credential::sessions(self.head, candidates)?;
@@ -237,21 +239,28 @@ impl Request<'_> {
                 place: self.place(&cookies, candidates),
                 attempt: attempt(),
                 user: identity.clone(),
-                instead_of: others.first().map(|other| other.identity.clone()),
+                instead_of: others.first().map(|other| other.identity().clone()),
             }));
         }
         let cookie = tenant.sessions.cookie_in(self.place(&cookies, candidates)).unwrap_or(&tenant.sessions.cookie);
-        let (lifetime, issued_at) = (tenant.sessions.lifetime, proof.issued_at());
-        let session = Session::start(identity.clone(), cookie.place, issued_at, lifetime, self.now);
-        // Sealed before the token is spent: an identity too large for a cookie must not cost it.
-        let set_cookie =
-            self.sealed(&session, cookie).ok_or_else(|| Refusal::from(Reason::IdentityTooLarge).of(tenant))?;
+        let token = token(&presented.token, &proof)?;
+        let start = |now| {
+            let lifetime = tenant.sessions.lifetime;
+            let session = Session::start(identity.clone(), cookie.place, token.issued_at, lifetime, now);
+            match self.sealed(&session, cookie, now) {
+                Some(set_cookie) => Ok((session, set_cookie)),
+                None => Err(Refusal::from(Reason::IdentityTooLarge).of(tenant)),
+            }
+        };
+        // Before the token is spent: an identity too large for a cookie must not cost it, nor one who was signed in before and
+        // for whose end there is no room.
+        let (mut session, mut set_cookie) = start(before)?;
+        let endings = self.endings(same.as_deref(), &others, &session, before)?;
         if tenant.exchange.uses == Uses::Once {
-            let token = self.token(&presented.token, &proof)?;
-            let spent = self.gate.ledger.spend(&token, self.now).await?;
+            let spent = self.gate.ledger.spend(&token, before).await?;
             if spent == Spend::Again {
                 let (who, set_cookie) = match &same {
-                    Some(same) if others.is_empty() => (who(same), None),
+                    Some(same) if others.is_empty() && self.gate.holds(same, self.now()) => (who(same), None),
                     _ => self
                         .repeated(token.id, &presented, tenant)
                         .ok_or_else(|| Refusal::from(Reason::Spent).of(tenant))?,
@@ -263,17 +272,18 @@ impl Request<'_> {
                     is_switch: false,
                 });
             }
+            // It may have expired meanwhile, or have been revoked.
+            let now = self.now();
+            self.gate.verify(&credential, candidates, self.presenter(), now)?;
+            (session, set_cookie) = start(now)?;
             if let Some(attempt) = &presented.attempt {
-                self.gate.repeats.insert(token.id, attempt.clone(), session.clone(), self.now);
+                self.gate.repeats.insert(token.id, attempt.clone(), session.clone(), now);
             }
         }
-        // Whoever was signed in before has left this browser.
-        for other in &others {
-            self.gate.ledger.revoke(Revocation::of_session(other, Extent::Replaced), self.now).await?;
-        }
-        // The same user, who has lost a role: nobody goes on with it under the old cookie.
-        if let Some(old) = same.as_ref().and_then(|same| has_lost_a_role(same, &session.identity)) {
-            self.gate.ledger.revoke(Revocation::of_session(old, Extent::Replaced), self.now).await?;
+        for ending in endings {
+            // What cannot be written now holds here and is written later. To refuse now would sign one out and nobody in, for a
+            // token that is spent.
+            let _ = self.gate.ledger.replace(ending).await;
         }
         Ok(Outcome::SignedIn {
             who: started(&session),
@@ -300,7 +310,7 @@ impl Request<'_> {
     }
 
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
-    fn must_ask(&self, tenant: &Tenant, presented: &Presented, others: &[Session]) -> bool {
+    fn must_ask(&self, tenant: &Tenant, presented: &Presented, others: &[Arc<Proof>]) -> bool {
         let confirms = presented.style == Style::Navigation && tenant.exchange.handoff == Handoff::Confirm;
         confirms || (!others.is_empty() && tenant.exchange.on_switch == OnSwitch::Confirm)
     }
@@ -311,14 +321,14 @@ impl Request<'_> {
         cookies: &[Sealed<'_>],
         candidates: &Candidates,
         user: &Identity,
-    ) -> (Option<Arc<Proof>>, Vec<Session>) {
+    ) -> (Option<Arc<Proof>>, Vec<Arc<Proof>>) {
         let (mut same, mut others) = (None, Vec::new());
         for sealed in cookies {
             let session = Credential::Session(*sealed);
-            let verified = self.gate.verify(&session, candidates, self.presenter(), self.now);
+            let verified = self.gate.verify(&session, candidates, self.presenter(), self.now());
             let Ok(proof) = verified else { continue };
             match &proof.kind {
-                ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push((**session).clone()),
+                ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push(proof),
                 ProofKind::Session(_) => same = same.or(Some(proof)),
                 ProofKind::Token(_) => {}
             }
@@ -326,26 +336,48 @@ impl Request<'_> {
         (same, others)
     }
 
-    fn sealed(&self, session: &Session, cookie: &CookieRules) -> Option<String> {
-        let value = self.gate.sessions.seal(session)?;
-        cookies::set(cookie, value, session.expires_at.since(self.now))
+    /// What ends when a session begins: those of other users, who have left this browser, and that of the same user who has lost a
+    /// role, under which nobody goes on.
+    fn endings(
+        &self,
+        same: Option<&Proof>,
+        others: &[Arc<Proof>],
+        new: &Session,
+        now: UnixTime,
+    ) -> Result<Vec<Revocation>, Refusal> {
+        let old = same.filter(|same| has_lost_a_role(same, &new.identity));
+        let mut endings = Vec::new();
+        for proof in others.iter().map(Arc::as_ref).chain(old) {
+            let ProofKind::Session(session) = &proof.kind else { continue };
+            let ending = self.gate.ledger.plan(session, &proof.tenant, now)?;
+            // Where all there is room for is the end of all that the user has, the new one must not be among it.
+            if old.is_some() && ending.ends(new) {
+                return Err(LedgerError::Full.into());
+            }
+            endings.push(ending);
+        }
+        Ok(endings)
     }
 
-    fn token(&self, text: &str, proof: &Proof) -> Result<Token, Refusal> {
-        let ProofKind::Token(claims) = &proof.kind else {
-            return Err(SessionError::Sealed.into());
-        };
-        let id = TokenId::of(&proof.tenant.id, Parts::decode(text)?.signing_input());
-        Ok(Token { id, issued_at: claims.issued_at, expires_at: claims.expires_at })
+    /// The time now, which is another after each wait.
+    fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+
+    fn sealed(&self, session: &Session, cookie: &CookieRules, now: UnixTime) -> Option<String> {
+        let value = self.gate.sessions.seal(session)?;
+        cookies::set(cookie, value, session.expires_at.since(now))
     }
 
     /// What a second click gets: the session of the first, sealed anew, for that browser alone that knows the attempt.
     fn repeated(&self, token: TokenId, presented: &Presented, tenant: &Tenant) -> Option<(Who, Option<String>)> {
-        let session = self.gate.repeats.find(token, presented.attempt.as_deref()?, self.now)?;
-        if self.gate.ledger.find(&Subjects::of_session(&session), session.started_at) != Ok(None) {
+        let now = self.now();
+        let session = self.gate.repeats.find(token, presented.attempt.as_deref()?, now)?;
+        let found = self.gate.ledger.find(&Subjects::of_session(&session), Issued::of_session(&session));
+        if found != Ok(None) || session.check(tenant.sessions.lifetime, now).is_err() {
             return None;
         }
-        let set_cookie = self.sealed(&session, tenant.sessions.cookie_in(session.place)?)?;
+        let set_cookie = self.sealed(&session, tenant.sessions.cookie_in(session.place)?, now)?;
         Some((started(&session), Some(set_cookie)))
     }
 }
@@ -370,11 +402,13 @@ fn started(session: &Session) -> Who {
     Who { identity: session.identity.clone(), expires_at: session.expires_at, session: Some(Handle::of(session)) }
 }
 
-fn has_lost_a_role<'a>(old: &'a Proof, new: &Identity) -> Option<&'a Session> {
-    match &old.kind {
-        ProofKind::Session(session) => {
-            session.identity.roles.iter().any(|role| !new.roles.contains(role)).then_some(session)
-        }
-        ProofKind::Token(_) => None,
-    }
+fn token(text: &str, proof: &Proof) -> Result<Token, Refusal> {
+    let ProofKind::Token(claims) = &proof.kind else {
+        return Err(SessionError::Sealed.into());
+    };
+    Ok(Token::new(&proof.tenant.id, Parts::decode(text)?.signing_input(), claims.issued_at, claims.expires_at))
+}
+
+fn has_lost_a_role(old: &Proof, new: &Identity) -> bool {
+    old.identity().roles.iter().any(|role| !new.roles.contains(role))
 }

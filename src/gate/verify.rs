@@ -9,7 +9,7 @@ use crate::{
     denial::{Reason, Refusal},
     head::Head,
     identity::{TenantId, Verified},
-    ledger::Extent,
+    ledger::{self, Extent},
     origin::Page,
     session::{Place, Session, SessionError},
     tenant::{Candidates, Tenant},
@@ -80,7 +80,13 @@ impl Gate {
         }
         let (tenant, claims) =
             self.counted(presenter, candidates, now, self.signed(text, candidates, now, token::verify))?;
-        let proof = Arc::new(Proof::of_token(tenant, claims));
+        let mut earliest = claims.issued_at;
+        if self.ledger.doubts(claims.issued_at, now) {
+            let signed = Parts::decode(text)?.signing_input();
+            let token = ledger::Token::new(&tenant.id, signed, claims.issued_at, claims.expires_at);
+            earliest = self.ledger.earliest(&tenant, &token, now);
+        }
+        let proof = Arc::new(Proof::of_token(tenant, claims, earliest));
         self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
         self.unrevoked(proof)
     }
@@ -185,7 +191,7 @@ impl Gate {
             return Err(dead(SessionError::Tenant.into(), candidates.sole()));
         }
         session.check(rules.lifetime, now).map_err(|e| dead(e.into(), Some(&proof.tenant)))?;
-        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+        match self.ledger.find(&proof.subjects, proof.issued()) {
             Ok(None) => {}
             // The browser holds another by now; to clear it would sign out who has just signed in.
             Ok(Some(Extent::Replaced)) => return Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
@@ -215,11 +221,11 @@ impl Gate {
                 now < session.ends_at(tenant.sessions.lifetime) && proof.tag.is_some_and(|tag| self.sessions.has(&tag))
             }
         };
-        is_in_time && self.ledger.find(&proof.subjects, proof.issued_at()) == Ok(None)
+        is_in_time && self.ledger.find(&proof.subjects, proof.issued()) == Ok(None)
     }
 
     fn unrevoked(&self, proof: Arc<Proof>) -> Result<Arc<Proof>, Refusal> {
-        match self.ledger.find(&proof.subjects, proof.issued_at()) {
+        match self.ledger.find(&proof.subjects, proof.issued()) {
             Ok(None) => Ok(proof),
             Ok(Some(_)) => Err(Refusal::from(Reason::Revoked).of(&proof.tenant)),
             Err(e) => Err(Refusal::from(e).of(&proof.tenant)),

@@ -7,51 +7,90 @@ use std::{
 
 use dashmap::{DashMap, mapref::entry::Entry};
 
-use super::LedgerError;
+use super::{
+    LedgerError,
+    shares::{Owner, Shares},
+};
 use crate::time::UnixTime;
 
-/// A full one refuses, it never forgets what still counts.
-pub(super) struct Bounded<K, V> {
+/// A full one refuses, it never forgets what still counts. Its places are in pots, and each pot is shared by tenants.
+pub(super) struct Bounded<K, V, const POTS: usize> {
     pub entries: DashMap<K, (V, UnixTime)>,
     count: AtomicUsize,
-    pub most: usize,
+    pots: [Shares; POTS],
+    place_of: fn(&V) -> Place,
     swept_at: AtomicI64,
 }
 
-impl<K: Eq + Hash, V> Bounded<K, V> {
-    /// Takes at most `most`, with room for so many at once.
-    pub fn with_room(most: usize, room: usize) -> Self {
+/// Which place an entry takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub pot: usize,
+    pub owner: Owner,
+}
+
+/// Whether a new entry may be refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Needed,
+    Made,
+}
+
+impl<K: Eq + Hash, V, const POTS: usize> Bounded<K, V, POTS> {
+    /// One with these pots, and memory for so many at once.
+    pub fn with_room(pots: [Shares; POTS], place_of: fn(&V) -> Place, room: usize) -> Self {
         let entries = DashMap::with_capacity(room);
-        Self { entries, count: AtomicUsize::new(0), most, swept_at: AtomicI64::new(i64::MIN) }
+        Self { entries, count: AtomicUsize::new(0), pots, place_of, swept_at: AtomicI64::new(i64::MIN) }
     }
 
-    /// Forgets what has ended, if it is full; once a second at most: that reads the whole map.
-    pub fn make_room(&self, now: UnixTime) {
-        if self.count() >= self.most && self.swept_at.swap(now.0, Ordering::Relaxed) != now.0 {
+    /// Divides the places among so many tenants.
+    pub fn among(&self, tenants: usize) {
+        self.pots.iter().for_each(|pot| pot.among(tenants));
+    }
+
+    /// Forgets what has ended, once a second at most: that reads the whole map. Whether it did.
+    pub fn make_room(&self, now: UnixTime) -> bool {
+        let is_due = self.swept_at.swap(now.0, Ordering::Relaxed) != now.0;
+        if is_due {
             self.sweep(now);
         }
+        is_due
     }
 
-    /// Adds one, unless there are `most`, or has `merge` join it with the one that is there. Whether it is new.
+    /// Whether an entry could be added or joined with the one that is there.
+    pub fn has_room(&self, key: &K, value: &V) -> bool {
+        let place = (self.place_of)(value);
+        self.entries.contains_key(key) || self.pots[place.pot].has_room(place.owner)
+    }
+
+    /// Adds one, where there is a place for it, or has `merge` join it with the one that is there. Whether it is new.
     pub fn place(
         &self,
         key: K,
         new: (V, UnixTime),
-        most: usize,
+        room: Room,
         merge: impl FnOnce(&mut (V, UnixTime), (V, UnixTime)),
     ) -> Result<bool, LedgerError> {
         match self.entries.entry(key) {
             Entry::Occupied(mut entry) => {
+                let before = (self.place_of)(&entry.get().0);
                 merge(entry.get_mut(), new);
+                let after = (self.place_of)(&entry.get().0);
+                if before != after {
+                    self.pots[before.pot].give_back(before.owner);
+                    self.pots[after.pot].take_anyway(after.owner);
+                }
                 Ok(false)
             }
-            Entry::Vacant(place) => {
-                // Counted before it is placed, so that no number of threads exceeds the bound.
-                if self.count.fetch_add(1, Ordering::Relaxed) >= most {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                    return Err(LedgerError::Full);
+            Entry::Vacant(vacant) => {
+                let place = (self.place_of)(&new.0);
+                // Taken before it is placed, so that no number of threads exceeds the bound.
+                match room {
+                    Room::Needed => self.pots[place.pot].take(place.owner)?,
+                    Room::Made => self.pots[place.pot].take_anyway(place.owner),
                 }
-                place.insert(new);
+                self.count.fetch_add(1, Ordering::Relaxed);
+                vacant.insert(new);
                 Ok(true)
             }
         }
@@ -59,9 +98,11 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
 
     /// Forgets what has ended.
     pub fn sweep(&self, now: UnixTime) {
-        self.entries.retain(|_, (_, until)| {
+        self.entries.retain(|_, (value, until)| {
             let keep = *until > now;
             if !keep {
+                let place = (self.place_of)(value);
+                self.pots[place.pot].give_back(place.owner);
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
             keep

@@ -30,12 +30,14 @@ use super::{
     file::{Change, LedgerFile},
     trouble::Trouble,
 };
-use crate::time::UnixTime;
+use crate::{time::UnixTime, token};
 
 /// How many requests may wait for the disk.
 const MOST_WAITING: usize = 4096;
 /// How long a request waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What waits for it is not forgotten meanwhile.
+const _: () = assert!(token::MAX_LEEWAY.as_secs() + PATIENCE.as_secs() < token::AFTERLIFE.as_secs());
 /// How long a file that could not be written is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -17,7 +17,8 @@ use redb::{
 };
 
 use super::{
-    Extent, Revocation, Revocations, Spend, Subject, Token,
+    Revocation, Revocations, Spend, Subject, Token,
+    mark::Mark,
     trouble::{Trouble, guarded, of_io},
 };
 use crate::time::UnixTime;
@@ -25,7 +26,7 @@ use crate::time::UnixTime;
 /// Spent tokens: when it is forgotten, and its name.
 const SPENT: TableDefinition<'_, &[u8; 40], ()> = TableDefinition::new("spent-1");
 
-/// Revocations: when it is forgotten and whom it concerns, with its extent. Of a subject the last row counts; one that ends
+/// Revocations: when it is forgotten and whom it concerns, with its [`Mark`]. Of a subject the last row counts; one that ends
 /// earlier may have been left.
 const REVOKED: TableDefinition<'_, &[u8; 24], i64> = TableDefinition::new("revoked-1");
 
@@ -96,8 +97,8 @@ impl LedgerFile {
             let table = self.database.begin_read()?.open_table(REVOKED)?;
             let ended = last::<24>(now);
             for row in table.range::<&[u8; 24]>((Bound::Excluded(&ended), Bound::Unbounded))? {
-                let (key, extent) = row?;
-                revocations.learn(read_revoked(key.value(), extent.value()));
+                let (key, number) = row?;
+                revocations.learn(read_revoked(key.value(), number.value()));
             }
             Ok(())
         })
@@ -125,7 +126,7 @@ impl LedgerFile {
 
     /// Adds what `revocations` knows and is not here.
     pub fn add_missing(&self, revocations: &Revocations) -> Result<(), Trouble> {
-        let mut rows: Vec<_> = revocations.all().into_iter().map(|one| (revoked_key(&one), one.extent)).collect();
+        let mut rows: Vec<_> = revocations.all().into_iter().map(|one| (revoked_key(&one), one.number())).collect();
         // In the order of the file, or each would be read from another page of it.
         rows.sort_unstable_by_key(|(key, _)| *key);
         guarded(|| {
@@ -133,10 +134,10 @@ impl LedgerFile {
             let mut is_changed = false;
             {
                 let mut revoked = transaction.open_table(REVOKED)?;
-                for (key, extent) in rows {
-                    let there = revoked.get(&key)?.map(|extent| extent.value());
-                    if there.is_none_or(|there| there < extent.to_number()) {
-                        revoked.insert(&key, extent.to_number())?;
+                for (key, number) in rows {
+                    let there = revoked.get(&key)?.map(|there| there.value());
+                    if there.is_none_or(|there| Mark::join(there, number) != there) {
+                        revoked.insert(&key, number)?;
                         is_changed = true;
                     }
                 }
@@ -211,7 +212,7 @@ fn apply(
             if let Some(before) = before.filter(|before| before.until != revocation.until) {
                 revoked.remove(&revoked_key(&before))?;
             }
-            let number = revocation.extent.to_number();
+            let number = revocation.number();
             revoked.insert(&revoked_key(revocation), number)?.is_none_or(|there| there.value() != number)
         }
         Change::Sweep(now) => {
@@ -313,16 +314,12 @@ fn revoked_key(revocation: &Revocation) -> [u8; 24] {
     key
 }
 
-fn read_revoked(key: &[u8; 24], extent: i64) -> Revocation {
+fn read_revoked(key: &[u8; 24], number: i64) -> Revocation {
     let (mut until, mut subject) = ([0; 8], [0; 16]);
     until.copy_from_slice(&key[..8]);
     subject.copy_from_slice(&key[8..]);
     until[0] ^= SIGN;
-    Revocation {
-        subject: Subject(subject),
-        extent: Extent::of_number(extent),
-        until: UnixTime(i64::from_be_bytes(until)),
-    }
+    Revocation::of_number(Subject(subject), number, UnixTime(i64::from_be_bytes(until)))
 }
 
 /// The last key there can be of what has ended by `now`.

@@ -11,10 +11,15 @@
 
 mod bounded;
 mod embedded;
+mod extent;
 mod file;
+mod mark;
 mod memory;
 mod redis;
 mod revocations;
+mod shares;
+mod sights;
+mod subjects;
 mod trouble;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -25,19 +30,27 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     identity::TenantId,
+    session::Session,
+    tenant::Tenant,
     time::{Clock, UnixTime},
+    token::{self, Whom},
 };
 
 use embedded::Embedded;
+pub use extent::{Extent, Issued, Reach};
+pub use mark::Cause;
 use memory::Spent;
 pub use redis::{Address, Login, RedisSettings, Servers, Transport};
-pub use revocations::{Extent, Handle, Revocation, Revocations, Subject, Subjects};
+pub use revocations::{Revocation, Revocations};
+pub use shares::Owner;
+use sights::Sights;
+pub use subjects::{Handle, Subject, Subjects};
 
 /// `[ledger]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub store: StoreSettings,
-    /// The most revocations of this instance's own, and in memory as many spent tokens.
+    /// The most sessions that were signed out here, and in memory as many spent tokens.
     pub most: usize,
     /// How long the last known revocations count when the store cannot be asked.
     pub max_staleness: Duration,
@@ -68,6 +81,7 @@ pub struct Ledger {
     revocations: Arc<Revocations>,
     store: Store,
     clock: Clock,
+    sights: Sights,
     /// A process that should know what is revoked here, and has no other way.
     follower: Mutex<Option<UnboundedSender<Vec<u8>>>>,
 }
@@ -82,17 +96,26 @@ enum Store {
 #[derive(Clone, Copy)]
 pub struct Token {
     pub id: TokenId,
+    pub owner: Owner,
     pub issued_at: UnixTime,
     pub expires_at: UnixTime,
 }
 
 impl Token {
-    /// The most leeway there is, and the second in which it ends. Whatever a tenant's is now, it may be another after a reload.
-    const AFTERLIFE: Duration = Duration::from_secs(61);
+    /// A tenant's.
+    pub fn new(tenant: &TenantId, signing_input: &str, issued_at: UnixTime, expires_at: UnixTime) -> Self {
+        Self { id: TokenId::of(tenant, signing_input), owner: Owner::of(tenant), issued_at, expires_at }
+    }
 
-    /// When no configuration can let it pass any more.
+    /// When no configuration can let it pass any more, and nobody waits with it.
     fn until(&self) -> UnixTime {
-        self.expires_at.plus(Self::AFTERLIFE)
+        self.expires_at.plus(token::AFTERLIFE)
+    }
+
+    /// Whether it may have been issued up to that time of ours: one from a clock ahead may, by the most leeway there is.
+    fn may_be_of(&self, at: UnixTime, now: UnixTime) -> bool {
+        let earliest = if self.issued_at > now { self.issued_at.minus(token::MAX_LEEWAY) } else { self.issued_at };
+        earliest <= at
     }
 }
 
@@ -121,10 +144,16 @@ pub enum Spend {
     Again,
 }
 
+/// What a tenant or an operator orders to end.
+pub enum Ordered<'a> {
+    People(&'a Whom),
+    Session(Handle),
+}
+
 /// The ledger cannot say; the caller refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LedgerError {
-    #[error("ledger is full")]
+    #[error("the tenant's share of the ledger is full")]
     Full,
     #[error("ledger cannot be written: {0}")]
     Unavailable(String),
@@ -173,7 +202,8 @@ impl Ledger {
                 (Store::Redis(link), revocations)
             }
         };
-        Ok(Self { revocations, store, clock: clock.clone(), follower: Mutex::default() })
+        let sights = Sights::new(settings.most);
+        Ok(Self { revocations, store, clock: clock.clone(), sights, follower: Mutex::default() })
     }
 
     /// One in memory, which needs no opening.
@@ -182,6 +212,7 @@ impl Ledger {
             revocations: Arc::new(Revocations::new(most)),
             store: Store::Memory(Spent::new(most)),
             clock: Clock::system(),
+            sights: Sights::new(most),
             follower: Mutex::default(),
         }
     }
@@ -195,16 +226,93 @@ impl Ledger {
         }
     }
 
-    /// Ends a session: here at once, elsewhere when this returns. An error means that it may be forgotten, or not known elsewhere,
-    /// and [`LedgerError::Full`] that it is not in force.
+    /// Divides what there is room for among so many tenants.
+    pub fn among(&self, tenants: usize) {
+        self.revocations.among(tenants);
+        self.sights.among(tenants);
+        if let Store::Memory(spent) = &self.store {
+            spent.among(tenants);
+        }
+    }
+
+    /// Whether a token may have been issued before it says so: most never are, and need not be named.
+    pub fn doubts(&self, issued_at: UnixTime, now: UnixTime) -> bool {
+        issued_at > now || self.sights.has_any()
+    }
+
+    /// The earliest time of ours at which a token that verified may have been issued.
+    pub fn earliest(&self, tenant: &Tenant, token: &Token, now: UnixTime) -> UnixTime {
+        self.sights.earliest(&tenant.id, token, tenant.tokens.leeway, now)
+    }
+
+    /// Ends what a revocation covers: here at once, elsewhere when this returns. An error means that it may be forgotten, or not
+    /// known elsewhere, and [`LedgerError::Full`] that it is not in force.
     pub async fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
         let before = self.revocations.of(revocation.subject);
         self.revocations.insert(revocation, self.clock.settled_at(now))?;
         self.write(revocation, before).await
     }
 
-    /// The same by a tenant's or an operator's order, for which there is always room: they are few, and nobody else can fill it.
-    pub async fn order(&self, revocation: Revocation) -> Result<(), LedgerError> {
+    /// Ends a session that is signed out; where there is no room for that, all that its user was issued up to now.
+    pub async fn sign_out(&self, session: &Session, tenant: &Tenant, now: UnixTime) -> Result<(), LedgerError> {
+        match self.revoke(Revocation::of_session(session, Extent::Ended), now).await {
+            Err(LedgerError::Full) => self.revoke(Revocation::of_user(tenant, session, now), now).await,
+            done => done,
+        }
+    }
+
+    /// What will end a session in whose place another begins, if there is room: for [`Ledger::replace`], once nothing can go wrong
+    /// any more. Where there is none, what its user was issued up to its beginning ends.
+    pub fn plan(&self, replaced: &Session, tenant: &Tenant, now: UnixTime) -> Result<Revocation, LedgerError> {
+        let now = self.clock.settled_at(now);
+        let session = Revocation::of_session(replaced, Extent::Replaced);
+        let user = Revocation::of_user(tenant, replaced, replaced.started_at);
+        let mut plans = [session, user].into_iter();
+        plans.find(|plan| self.revocations.has_room(plan, now)).ok_or(LedgerError::Full)
+    }
+
+    /// Does what was planned.
+    pub async fn replace(&self, planned: Revocation) -> Result<(), LedgerError> {
+        self.place(planned).await
+    }
+
+    /// Does what a tenant or an operator orders. A tenant's clock may be ahead: then it ends what was issued up to that time, too.
+    pub async fn order(
+        &self,
+        tenant: &Tenant,
+        ordered: Ordered<'_>,
+        signed: Option<&Token>,
+        now: UnixTime,
+    ) -> Result<(), LedgerError> {
+        if let Some(token) = signed {
+            self.sights.saw(&tenant.id, token, now);
+        }
+        let reach = Reach::up_to(now, signed.map_or(0, |token| token.issued_at.since(now)));
+        match ordered {
+            // There is one for each tenant, so there is always room.
+            Ordered::People(Whom::Everyone) => self.place(Revocation::of_people(tenant, &Whom::Everyone, reach)).await,
+            Ordered::People(whom) => self.revoke(Revocation::of_people(tenant, whom, reach), now).await,
+            Ordered::Session(handle) => self.revoke(Revocation::of_handle(tenant, &handle, now), now).await,
+        }
+    }
+
+    /// Does again what was ordered before, perhaps in vain: it ends nothing that was issued since.
+    pub async fn order_again(
+        &self,
+        tenant: &Tenant,
+        whom: &Whom,
+        issued_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), LedgerError> {
+        let again = Revocation::of_people(tenant, whom, Reach::up_to(issued_at.min(now), 0));
+        match self.revocations.of(again.subject) {
+            Some(known) if known.has_reached(again.extent) => self.place(known).await,
+            _ if *whom == Whom::Everyone => self.place(again).await,
+            _ => self.revoke(again, now).await,
+        }
+    }
+
+    async fn place(&self, revocation: Revocation) -> Result<(), LedgerError> {
         let before = self.revocations.of(revocation.subject);
         self.revocations.learn(revocation);
         self.write(revocation, before).await
@@ -248,17 +356,18 @@ impl Ledger {
         }
     }
 
-    /// What has revoked a proof issued at that time, if anything has. An error where nobody can say.
-    pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Result<Option<Extent>, LedgerError> {
+    /// What has revoked a proof, if anything has. An error where nobody can say.
+    pub fn find(&self, subjects: &Subjects, issued: Issued) -> Result<Option<Extent>, LedgerError> {
         if let Store::Redis(redis) = &self.store {
             redis.check_fresh()?;
         }
-        Ok(self.revocations.find(subjects, issued_at))
+        Ok(self.revocations.find(subjects, issued))
     }
 
     /// Forgets what has expired.
     pub fn sweep(&self, now: UnixTime) {
         self.revocations.sweep(now);
+        self.sights.sweep(now);
         match &self.store {
             Store::Memory(spent) => spent.sweep(now),
             Store::Embedded(file) => file.sweep(now),

@@ -1,131 +1,14 @@
 //! Revocations as the hot path sees them: in this process's memory, whatever the store behind.
 
-use std::fmt;
-
-use aws_lc_rs::digest::{Context, SHA256};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use super::{LedgerError, bounded::Bounded};
-use crate::{
-    identity::{Identity, TenantId},
-    session::Session,
-    tenant::Tenant,
-    time::UnixTime,
-    token::Whom,
+use super::{
+    LedgerError,
+    bounded::{Bounded, Place, Room},
+    extent::{Extent, Issued, Reach},
+    mark::{Cause, Mark},
+    shares::{Division, Owner, Shares},
+    subjects::{Handle, Subject, Subjects},
 };
-
-/// Whom a revocation concerns: a session, a user or a whole tenant, as the first 16 bytes of a SHA-256, so that no store learns
-/// who they are.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Subject(pub(super) [u8; 16]);
-
-impl Subject {
-    /// One session of a tenant's.
-    pub fn session(tenant: &TenantId, handle: &Handle) -> Self {
-        Self(digest(&[b"session", tenant.as_str().as_bytes(), &handle.0]))
-    }
-
-    /// All sessions and tokens of a user.
-    pub fn user(tenant: &TenantId, user: &str) -> Self {
-        Self(digest(&[b"user", tenant.as_str().as_bytes(), user.as_bytes()]))
-    }
-
-    /// All sessions and tokens of a tenant.
-    pub fn tenant(tenant: &TenantId) -> Self {
-        Self(digest(&[b"tenant", tenant.as_str().as_bytes()]))
-    }
-}
-
-fn digest(parts: &[&[u8]]) -> [u8; 16] {
-    let mut digest = Context::new(&SHA256);
-    for part in parts {
-        digest.update(&part.len().to_be_bytes());
-        digest.update(part);
-    }
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest.finish().as_ref()[..16]);
-    id
-}
-
-/// The name of a session outside its cookie, a digest of its id: it stands in the log, `vestibule revoke --session` takes it, and
-/// it opens nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handle([u8; 16]);
-
-impl Handle {
-    /// That of a session.
-    pub fn of(session: &Session) -> Self {
-        Self(digest(&[b"handle", &session.id.0]))
-    }
-
-    /// As it stands in the log.
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(Self(URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?))
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-/// By what a proof may be revoked, found once for all the requests it is used for.
-pub struct Subjects {
-    session: Option<Subject>,
-    user: Subject,
-    tenant: Subject,
-}
-
-impl Subjects {
-    /// Of a token.
-    pub fn of_token(identity: &Identity) -> Self {
-        Self {
-            session: None,
-            user: Subject::user(&identity.tenant, &identity.user),
-            tenant: Subject::tenant(&identity.tenant),
-        }
-    }
-
-    /// Of a session.
-    pub fn of_session(session: &Session) -> Self {
-        Self { session: Some(subject_of(session)), ..Self::of_token(&session.identity) }
-    }
-}
-
-fn subject_of(session: &Session) -> Subject {
-    Subject::session(&session.identity.tenant, &Handle::of(session))
-}
-
-/// How far a revocation reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Extent {
-    /// What was issued at that time or before.
-    IssuedUpTo(UnixTime),
-    /// The session, because another took its place in the browser: the cookie there is not its own any more.
-    Replaced,
-    /// The session.
-    Ended,
-}
-
-impl Extent {
-    /// As one number, in the same order.
-    pub(super) fn to_number(self) -> i64 {
-        match self {
-            Self::IssuedUpTo(at) => at.0.min(i64::MAX - 2),
-            Self::Replaced => i64::MAX - 1,
-            Self::Ended => i64::MAX,
-        }
-    }
-
-    pub(super) fn of_number(number: i64) -> Self {
-        match number {
-            i64::MAX => Self::Ended,
-            number if number == i64::MAX - 1 => Self::Replaced,
-            at => Self::IssuedUpTo(UnixTime(at)),
-        }
-    }
-}
+use crate::{session::Session, tenant::Tenant, time::UnixTime, token::Whom};
 
 /// Somebody's sessions and tokens end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,40 +17,80 @@ pub struct Revocation {
     pub extent: Extent,
     /// When nothing is left that it could cover.
     pub until: UnixTime,
+    pub owner: Owner,
+    pub cause: Cause,
 }
 
 impl Revocation {
     /// How many bytes one is, wherever it is kept.
     pub(super) const BYTES: usize = 32;
 
-    /// Ends all that was issued to somebody up to a time.
-    pub fn of_people(tenant: &Tenant, whom: &Whom, at: UnixTime) -> Self {
+    /// Ends all that was issued to somebody, by order.
+    pub fn of_people(tenant: &Tenant, whom: &Whom, reach: Reach) -> Self {
         let subject = match whom {
             Whom::User(user) => Subject::user(&tenant.id, user),
             Whom::Everyone => Subject::tenant(&tenant.id),
         };
-        Self { subject, extent: Extent::IssuedUpTo(at), until: tenant.outlived(at) }
+        let owner = Owner::of(&tenant.id);
+        let until = tenant.outlived(reach.issuer);
+        Self { subject, extent: Extent::IssuedUpTo(reach), until, owner, cause: Cause::Order }
     }
 
-    /// Ends one session that began up to a time, by its handle.
+    /// Ends one session that began up to a time, by its handle and by order.
     pub fn of_handle(tenant: &Tenant, handle: &Handle, at: UnixTime) -> Self {
-        Self { subject: Subject::session(&tenant.id, handle), extent: Extent::Ended, until: tenant.outlived(at) }
+        let (subject, owner) = (Subject::session(&tenant.id, handle), Owner::of(&tenant.id));
+        Self { subject, extent: Extent::Ended, until: tenant.outlived(at), owner, cause: Cause::Order }
     }
 
-    /// Ends one session.
+    /// Ends one session that was signed out or replaced.
     pub fn of_session(session: &Session, extent: Extent) -> Self {
-        Self { subject: subject_of(session), extent, until: session.expires_at }
+        let (subject, owner) = (Subject::of_session(session), Owner::of(&session.identity.tenant));
+        Self { subject, extent, until: session.expires_at, owner, cause: Cause::SignOut }
+    }
+
+    /// Ends what was issued to the user of a session up to a time: instead of the session, where there is no place for that.
+    pub fn of_user(tenant: &Tenant, session: &Session, at: UnixTime) -> Self {
+        let subject = Subject::user(&tenant.id, &session.identity.user);
+        // By an instance whose clock is ahead it may have begun later than it is here.
+        let at = at.max(session.started_at);
+        let until = tenant.outlived(at).max(session.expires_at);
+        Self { subject, extent: Extent::up_to(at), until, owner: Owner::of(&tenant.id), cause: Cause::SignOut }
+    }
+
+    /// Whether it would end a session, by its subject the user or that session.
+    pub fn ends(&self, session: &Session) -> bool {
+        let Subjects { session: own, user, tenant } = Subjects::of_session(session);
+        let is_its = own == Some(self.subject) || user == self.subject || tenant == self.subject;
+        is_its && self.extent.covers(Issued::of_session(session))
     }
 
     /// Whether another adds nothing to it.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        self.extent >= other.extent && self.until >= other.until
+        self.extent.join(other.extent) == self.extent && self.until >= other.until
+    }
+
+    /// Whether it ends all that another would, by the clock of whoever issued it: an order that was done before.
+    pub(super) fn has_reached(&self, extent: Extent) -> bool {
+        match (self.extent, extent) {
+            (Extent::IssuedUpTo(reach), Extent::IssuedUpTo(other)) => reach.issuer >= other.issuer,
+            (one, other) => one.join(other) == one,
+        }
+    }
+
+    /// How far it reaches and whose it is, as it is kept.
+    pub(super) fn number(&self) -> i64 {
+        Mark { extent: self.extent, owner: self.owner, cause: self.cause }.to_number()
+    }
+
+    pub(super) fn of_number(subject: Subject, number: i64, until: UnixTime) -> Self {
+        let Mark { extent, owner, cause } = Mark::of_number(number);
+        Self { subject, extent, until, owner, cause }
     }
 
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..16].copy_from_slice(&self.subject.0);
-        bytes[16..24].copy_from_slice(&self.extent.to_number().to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.number().to_be_bytes());
         bytes[24..].copy_from_slice(&self.until.0.to_be_bytes());
         bytes
     }
@@ -175,65 +98,91 @@ impl Revocation {
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
         let number = |at: usize| Some(i64::from_be_bytes(bytes[at..at + 8].try_into().ok()?));
-        Some(Self {
-            subject: Subject(bytes[..16].try_into().ok()?),
-            extent: Extent::of_number(number(16)?),
-            until: UnixTime(number(24)?),
-        })
+        Some(Self::of_number(Subject(bytes[..16].try_into().ok()?), number(16)?, UnixTime(number(24)?)))
     }
 }
 
 /// All that counts at present.
-pub struct Revocations(Bounded<Subject, i64>);
+pub struct Revocations(Bounded<Subject, i64, POTS>);
+
+const POTS: usize = 3;
+
+/// Sign-outs must leave room for orders, and orders for sign-outs.
+fn place(number: &i64) -> Place {
+    let mark = Mark::of_number(*number);
+    let pot = match (mark.cause, mark.extent) {
+        (Cause::SignOut, Extent::Ended | Extent::Replaced) => 0,
+        (Cause::SignOut, Extent::IssuedUpTo(_)) => 1,
+        (Cause::Order, _) => 2,
+    };
+    Place { pot, owner: mark.owner }
+}
 
 impl Revocations {
-    /// Takes at most `most` of this process's own; what a store knows is always taken.
+    /// Takes `most` sessions of this process's own that were signed out, and users and orders beside; what a store knows is always
+    /// taken.
     pub fn new(most: usize) -> Self {
         Self::with_room(most, 0)
     }
 
     /// The same, with room for so many at once: to grow to a million takes twice the memory for a while.
     pub(super) fn with_room(most: usize, room: usize) -> Self {
-        Self(Bounded::with_room(most, room))
+        let pots = [Division::Shared(most), Division::Apart(most), Division::Apart(most)].map(Shares::new);
+        Self(Bounded::with_room(pots, place, room))
+    }
+
+    /// Divides what there is among so many tenants.
+    pub fn among(&self, tenants: usize) {
+        self.0.among(tenants);
     }
 
     /// Adds one of our own, unless there is no room.
     pub fn insert(&self, revocation: Revocation, now: UnixTime) -> Result<(), LedgerError> {
-        self.0.make_room(now);
-        self.place(revocation, self.0.most)
+        let added = self.place(revocation, Room::Needed);
+        if added.is_err() && self.0.make_room(now) {
+            return self.place(revocation, Room::Needed);
+        }
+        added
     }
 
-    /// Adds one that the store knows. To leave it out would be to lose it.
+    /// Adds one that the store knows, or for which there was room. To leave it out would be to lose it.
     pub fn learn(&self, revocation: Revocation) {
-        // Without a bound there is always room.
-        let _ = self.place(revocation, usize::MAX);
+        // Where no room is needed there is always some.
+        let _ = self.place(revocation, Room::Made);
+    }
+
+    /// Whether one of our own could be added.
+    pub fn has_room(&self, revocation: &Revocation, now: UnixTime) -> bool {
+        let has_room = || self.0.has_room(&revocation.subject, &revocation.number());
+        has_room() || (self.0.make_room(now) && has_room())
     }
 
     /// Two of the same subject are one: it reaches as far as the farther, and is kept as long as the longer.
-    fn place(&self, revocation: Revocation, most: usize) -> Result<(), LedgerError> {
-        let new = (revocation.extent.to_number(), revocation.until);
+    fn place(&self, revocation: Revocation, room: Room) -> Result<(), LedgerError> {
         let merge = |there: &mut (i64, UnixTime), new: (i64, UnixTime)| {
-            *there = (there.0.max(new.0), there.1.max(new.1));
+            *there = (Mark::join(there.0, new.0), there.1.max(new.1));
         };
-        self.0.place(revocation.subject, new, most, merge).map(|_| ())
+        self.0.place(revocation.subject, (revocation.number(), revocation.until), room, merge).map(|_| ())
     }
 
-    /// What has revoked something issued at that time, if anything has.
-    pub fn find(&self, subjects: &Subjects, issued_at: UnixTime) -> Option<Extent> {
+    /// What has revoked something, if anything has.
+    pub fn find(&self, subjects: &Subjects, issued: Issued) -> Option<Extent> {
         // Most of the time nobody is.
         if self.count() == 0 {
             return None;
         }
         let subjects = [subjects.session, Some(subjects.user), Some(subjects.tenant)];
-        let covering =
-            |subject: Subject| self.0.entries.get(&subject).filter(|entry| entry.0 >= issued_at.0).map(|entry| entry.0);
-        subjects.into_iter().flatten().find_map(covering).map(Extent::of_number)
+        let covering = |subject: Subject| {
+            let number = self.0.entries.get(&subject)?.0;
+            Some(Mark::of_number(number).extent).filter(|extent| extent.covers(issued))
+        };
+        subjects.into_iter().flatten().find_map(covering)
     }
 
     /// That of a subject, as it stands.
     pub(super) fn of(&self, subject: Subject) -> Option<Revocation> {
-        let (extent, until) = *self.0.entries.get(&subject)?;
-        Some(Revocation { subject, extent: Extent::of_number(extent), until })
+        let (number, until) = *self.0.entries.get(&subject)?;
+        Some(Revocation::of_number(subject, number, until))
     }
 
     /// Forgets those that cover nothing any more.
@@ -248,10 +197,8 @@ impl Revocations {
 
     /// Each of them, in no order.
     pub(super) fn all(&self) -> Vec<Revocation> {
-        let read = |entry: dashmap::mapref::multiple::RefMulti<'_, Subject, (i64, UnixTime)>| Revocation {
-            subject: *entry.key(),
-            extent: Extent::of_number(entry.0),
-            until: entry.1,
+        let read = |entry: dashmap::mapref::multiple::RefMulti<'_, Subject, (i64, UnixTime)>| {
+            Revocation::of_number(*entry.key(), entry.0, entry.1)
         };
         self.0.entries.iter().map(read).collect()
     }
@@ -260,12 +207,14 @@ impl Revocations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::TenantId;
 
     const NOW: UnixTime = UnixTime(1_000);
 
     fn of_user(name: &str, at: i64, until: i64) -> Revocation {
-        let subject = Subject::user(&TenantId::new("acme"), name);
-        Revocation { subject, extent: Extent::IssuedUpTo(UnixTime(at)), until: UnixTime(until) }
+        let acme = TenantId::new("acme");
+        let (subject, extent) = (Subject::user(&acme, name), Extent::up_to(UnixTime(at)));
+        Revocation { subject, extent, until: UnixTime(until), owner: Owner::of(&acme), cause: Cause::SignOut }
     }
 
     fn subjects(user: &str) -> Subjects {
@@ -273,18 +222,22 @@ mod tests {
         Subjects { session: None, user: Subject::user(&acme, user), tenant: Subject::tenant(&acme) }
     }
 
+    fn issued(at: i64) -> Issued {
+        Issued::Session { at: UnixTime(at), began: UnixTime(at) }
+    }
+
     #[test]
     fn what_was_issued_up_to_then_is_covered_and_nothing_later() {
         let revocations = Revocations::new(10);
         assert_eq!(revocations.insert(of_user("maya", 1_000, 2_000), NOW), Ok(()));
-        let find = |user, at| revocations.find(&subjects(user), UnixTime(at));
-        assert_eq!(find("maya", 1_000), Some(Extent::IssuedUpTo(NOW)));
+        let find = |user, at| revocations.find(&subjects(user), issued(at));
+        assert_eq!(find("maya", 1_000), Some(Extent::up_to(NOW)));
         assert_eq!(find("maya", 1_001), None);
         assert_eq!(find("noah", 1_000), None);
         revocations.learn(of_user("maya", 900, 3_000));
-        assert_eq!(find("maya", 1_000), Some(Extent::IssuedUpTo(NOW)), "an earlier one takes nothing back");
+        assert_eq!(find("maya", 1_000), Some(Extent::up_to(NOW)), "an earlier one takes nothing back");
         revocations.sweep(UnixTime(2_500));
-        assert_eq!(find("maya", 1_000), Some(Extent::IssuedUpTo(NOW)), "it is kept as long as the longer");
+        assert_eq!(find("maya", 1_000), Some(Extent::up_to(NOW)), "it is kept as long as the longer");
         revocations.sweep(UnixTime(3_000));
         assert_eq!((find("maya", 1_000), revocations.count()), (None, 0));
     }
@@ -292,35 +245,31 @@ mod tests {
     #[test]
     fn a_full_one_refuses_ours_and_never_what_the_store_knows() {
         let revocations = Revocations::new(1);
-        assert_eq!(revocations.insert(of_user("maya", 1, 1_500), NOW), Ok(()));
-        assert_eq!(revocations.insert(of_user("noah", 1, 2_000), NOW), Err(LedgerError::Full));
-        assert_eq!(revocations.insert(of_user("maya", 2, 1_500), NOW), Ok(()), "the same again takes no place");
-        revocations.learn(of_user("ines", 1, 2_000));
+        for number in 0..16 {
+            assert_eq!(revocations.insert(of_user(&number.to_string(), 1, 1_500), NOW), Ok(()));
+        }
+        let noah = |until| of_user("noah", 1, until);
+        assert_eq!(revocations.insert(noah(2_000), NOW), Err(LedgerError::Full));
+        assert!(!revocations.has_room(&noah(2_000), NOW) && revocations.has_room(&of_user("3", 2, 1_500), NOW));
+        assert_eq!(revocations.insert(of_user("3", 2, 1_500), NOW), Ok(()), "the same again takes no place");
+        let order = Revocation { cause: Cause::Order, ..of_user("ines", 1, 1_500) };
+        assert_eq!(revocations.insert(order, NOW), Ok(()), "an order takes no sign-out's place");
+        revocations.learn(of_user("liam", 1, 2_000));
+        assert_eq!(revocations.count(), 18);
+        assert_eq!(revocations.insert(noah(2_500), UnixTime(1_500)), Ok(()), "what has expired makes room");
         assert_eq!(revocations.count(), 2);
-        revocations.sweep(UnixTime(1_500));
-        assert_eq!(revocations.insert(of_user("noah", 1, 2_000), UnixTime(1_500)), Err(LedgerError::Full));
-        assert_eq!(
-            revocations.insert(of_user("noah", 1, 2_500), UnixTime(2_000)),
-            Ok(()),
-            "what has expired makes room"
-        );
     }
 
     #[test]
     fn bytes_are_read_as_they_were_written() {
-        for extent in [Extent::IssuedUpTo(UnixTime(-1)), Extent::IssuedUpTo(NOW), Extent::Replaced, Extent::Ended] {
-            let revocation = Revocation { extent, ..of_user("maya", 0, i64::MAX) };
-            assert!(Revocation::of_bytes(&revocation.to_bytes()) == Some(revocation));
+        let reach = Extent::IssuedUpTo(Reach::up_to(NOW, 60));
+        for extent in [Extent::up_to(NOW), reach, Extent::Replaced, Extent::Ended] {
+            for cause in [Cause::SignOut, Cause::Order] {
+                let revocation = Revocation { extent, cause, ..of_user("maya", 0, i64::MAX) };
+                let is_kept = extent != reach || cause == Cause::Order;
+                assert_eq!(Revocation::of_bytes(&revocation.to_bytes()) == Some(revocation), is_kept, "{extent:?}");
+            }
         }
         assert!(Revocation::of_bytes(&[0; 31]).is_none());
-        assert!(Extent::Ended > Extent::Replaced && Extent::Replaced > Extent::IssuedUpTo(UnixTime(i64::MAX)));
-    }
-
-    #[test]
-    fn users_of_two_tenants_are_two_subjects() {
-        let user = |tenant, user| Subject::user(&TenantId::new(tenant), user);
-        assert!(user("a", "bc") != user("ab", "c") && user("a", "b") != user("b", "b"));
-        let session = |tenant| Subject::session(&TenantId::new(tenant), &Handle([7; 16]));
-        assert!(session("a") != session("b"), "nobody ends another tenant's by its handle");
     }
 }

@@ -47,7 +47,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     tenant::{Candidates, Tenant, Transport},
-    time::{Clock, UnixTime},
+    time::Clock,
     tunnel::Tally,
     underway::{self, Underway, Why},
     upstream::{InFlight, Picked, Pool, Unreached},
@@ -100,7 +100,6 @@ pub struct Context {
     planted: Vec<String>,
     unreached: Unreached,
     body_bytes: u64,
-    now: UnixTime,
     upstream: Option<Picked>,
     is_logged: bool,
     /// While it may take a connection to the app: what we answer ourselves is not counted.
@@ -164,7 +163,7 @@ impl Door {
             if self.gate.holds(proof, now) {
                 return None;
             }
-            let found = self.gate.ledger.find(&proof.subjects, proof.issued_at());
+            let found = self.gate.ledger.find(&proof.subjects, proof.issued());
             Some(if matches!(found, Ok(Some(_))) { Why::SignedOut } else { Why::SessionEnded })
         });
     }
@@ -218,7 +217,6 @@ impl Door {
             planted: Vec::new(),
             unreached: Unreached::default(),
             body_bytes: 0,
-            now: self.clock.now(),
             upstream: None,
             is_logged: false,
             in_flight: Some(InFlight::on(&self.in_flight.count)),
@@ -356,7 +354,7 @@ impl Door {
             host: context.visitor.as_ref().map_or("", Visitor::host),
             planted: &context.planted,
         };
-        answer::finish(response, permit, &self.gate, &self.stamp, asked, context.now)?;
+        answer::finish(response, permit, &self.gate, &self.stamp, asked, self.clock.now())?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
     }
 

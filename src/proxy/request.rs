@@ -62,7 +62,7 @@ impl Door {
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
-            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, now: context.now };
+            Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, clock: &self.clock };
         let route = self.gate.find(&head)?;
         context.concern(route.tenant.as_ref());
         if route.policy != Policy::Public {
@@ -77,7 +77,7 @@ impl Door {
             Some(Err(refusal)) => return Err(Refused::exchange(refusal)),
             None => {}
         }
-        let permit = self.gate.admit(route, &head, &visitor, context.now)?;
+        let permit = self.gate.admit(route, &head, &visitor, self.clock.now())?;
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most
         {
@@ -108,7 +108,7 @@ impl Door {
     ) -> Result<Reply, Refused> {
         let body = body::read(downstream).await.map_err(Refused::exchange)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, now: context.now };
+        let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, clock: &self.clock };
         let outcome = match endpoint {
             Endpoint::Exchange => request.exchange(&body).await,
             Endpoint::Session => request.who(),

@@ -29,6 +29,13 @@ const LONGEST_USER: usize = 256;
 const LONGEST_ROLE: usize = 128;
 const MOST_ROLES: usize = 64;
 
+/// The most leeway a tenant can have: how far its clock may be from ours.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+
+/// For how long after its `exp` a token is remembered: the most leeway there is, whatever it is now, and as long again for whoever
+/// waits between one look at the clock and the next.
+pub const AFTERLIFE: Duration = Duration::from_secs(2 * MAX_LEEWAY.as_secs());
+
 /// What a tenant demands of its tokens.
 #[derive(Debug)]
 pub struct TokenRules {

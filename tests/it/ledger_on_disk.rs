@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use vestibule::{
     identity::TenantId,
-    ledger::{Extent, Ledger, OpenError, Revocation, Settings, Spend, StoreSettings, Subject, Token, TokenId},
+    ledger::{Cause, Extent, Ledger, OpenError, Owner, Revocation, Settings, Spend, StoreSettings, Subject, Token},
     time::{Clock, UnixTime},
 };
 
@@ -345,13 +345,13 @@ fn settings(path: &Path) -> Settings {
 }
 
 fn spent(number: usize) -> Token {
-    let id = TokenId::of(&TenantId::new("acme"), &number.to_string());
-    Token { id, issued_at: NOW, expires_at: UnixTime(NOW.0 + 600) }
+    Token::new(&TenantId::new("acme"), &number.to_string(), NOW, UnixTime(NOW.0 + 600))
 }
 
 fn revoked(number: usize) -> Revocation {
-    let subject = Subject::user(&TenantId::new("acme"), &number.to_string());
-    Revocation { subject, extent: Extent::IssuedUpTo(NOW), until: UnixTime(NOW.0 + 600) }
+    let acme = TenantId::new("acme");
+    let (subject, owner) = (Subject::user(&acme, &number.to_string()), Owner::of(&acme));
+    Revocation { subject, extent: Extent::up_to(NOW), until: UnixTime(NOW.0 + 600), owner, cause: Cause::Order }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use vestibule::{
     identity::{Identity, TenantId},
     ledger::{
-        Extent, Ledger, LedgerError, RedisSettings, Revocation, Servers, Settings, Spend, Standing, StoreSettings,
-        Subject, Subjects, Token, TokenId, Transport,
+        Cause, Extent, Issued, Ledger, LedgerError, Owner, Reach, RedisSettings, Revocation, Servers, Settings, Spend,
+        Standing, StoreSettings, Subject, Subjects, Token, Transport,
     },
     session::{self, Lifetime, Session},
     time::{Clock, UnixTime},
@@ -109,14 +109,15 @@ suite! { memory path redis; [
     two_revocations_are_one_that_reaches_and_lasts_as_the_greater
     a_sweep_forgets_what_has_ended_and_nothing_else
     a_full_one_refuses_and_forgets_nothing
+    one_tenant_leaves_the_others_their_share
+    two_clocks_are_kept_apart
     the_ends_of_time_are_times
     two_at_once_know_the_same_where_it_is_shared
     released_it_refuses_and_resumed_it_goes_on
 ] }
 
 fn token(name: &str, expires_at: i64) -> Token {
-    let id = TokenId::of(&TenantId::new("acme"), name);
-    Token { id, issued_at: NOW, expires_at: UnixTime(expires_at) }
+    Token::new(&TenantId::new("acme"), name, NOW, UnixTime(expires_at))
 }
 
 fn identity(tenant: &str, user: &str) -> Identity {
@@ -130,12 +131,18 @@ fn session(tenant: &str, user: &str) -> Session {
 }
 
 fn of_user(user: &str, issued_up_to: i64, until: i64) -> Revocation {
-    let subject = Subject::user(&TenantId::new("acme"), user);
-    Revocation { subject, extent: Extent::IssuedUpTo(UnixTime(issued_up_to)), until: UnixTime(until) }
+    let acme = TenantId::new("acme");
+    let (subject, extent) = (Subject::user(&acme, user), Extent::up_to(UnixTime(issued_up_to)));
+    Revocation { subject, extent, until: UnixTime(until), owner: Owner::of(&acme), cause: Cause::Order }
+}
+
+/// Of something that was issued then by either clock.
+fn issued(at: i64) -> Issued {
+    Issued::Session { at: UnixTime(at), began: UnixTime(at) }
 }
 
 fn find(ledger: &Ledger, user: &str, issued_at: i64) -> Option<Extent> {
-    ledger.find(&Subjects::of_token(&identity("acme", user)), UnixTime(issued_at)).unwrap()
+    ledger.find(&Subjects::of_token(&identity("acme", user)), issued(issued_at)).unwrap()
 }
 
 async fn of_many_spenders_of_a_token_one_is_first(place: Place) {
@@ -179,8 +186,8 @@ async fn a_token_is_forgotten_when_nothing_can_let_it_pass_and_not_a_second_earl
     let ledger = place.open().await;
     let spent = token("a", NOW.0 + 10);
     assert_eq!(ledger.spend(&spent, NOW).await, Ok(Spend::First));
-    // The greatest leeway is a minute.
-    for (after, spend) in [(10, Spend::Again), (70, Spend::Again), (71, Spend::First)] {
+    // The greatest leeway is a minute, and the longest wait another.
+    for (after, spend) in [(10, Spend::Again), (70, Spend::Again), (129, Spend::Again), (130, Spend::First)] {
         let now = UnixTime(NOW.0 + after);
         ledger.sweep(now);
         assert_eq!(ledger.spend(&spent, now).await, Ok(spend), "{after} s later");
@@ -191,16 +198,19 @@ async fn revocations_of_session_user_and_tenant_are_found_after_reopening(place:
     let ledger = place.open().await;
     let (noah, maya) = (session("acme", "noah"), session("acme", "maya"));
     let (ines, liam) = (session("globex", "ines"), session("acme", "liam"));
-    let everyone = Revocation { subject: Subject::tenant(&TenantId::new("globex")), ..of_user("", NOW.0, NOW.0 + 600) };
+    let globex = TenantId::new("globex");
+    let (subject, owner) = (Subject::tenant(&globex), Owner::of(&globex));
+    let everyone = Revocation { subject, owner, ..of_user("", NOW.0, NOW.0 + 600) };
     for revocation in [Revocation::of_session(&noah, Extent::Ended), of_user("maya", NOW.0, NOW.0 + 600), everyone] {
         assert_eq!(ledger.revoke(revocation, NOW).await, Ok(()));
     }
     let check = |ledger: &Ledger| {
-        let find = |session: &Session| ledger.find(&Subjects::of_session(session), session.started_at).unwrap();
+        let find =
+            |session: &Session| ledger.find(&Subjects::of_session(session), Issued::of_session(session)).unwrap();
         assert_eq!(find(&noah), Some(Extent::Ended));
         assert_eq!(find(&session("acme", "noah")), None, "another session of that user");
-        assert_eq!(find(&maya), Some(Extent::IssuedUpTo(NOW)));
-        assert_eq!(find(&ines), Some(Extent::IssuedUpTo(NOW)));
+        assert_eq!(find(&maya), Some(Extent::up_to(NOW)));
+        assert_eq!(find(&ines), Some(Extent::up_to(NOW)));
         assert_eq!(find(&liam), None);
         assert_eq!(ledger.revocations(), 3);
     };
@@ -216,9 +226,9 @@ async fn a_revocation_reaches_as_far_as_its_extent(place: Place) {
     assert_eq!(ledger.revoke(Revocation::of_session(&replaced, Extent::Replaced), NOW).await, Ok(()));
     assert_eq!(ledger.revoke(of_user("maya", NOW.0, NOW.0 + 600), NOW).await, Ok(()));
     let check = |ledger: &Ledger| {
-        assert_eq!(ledger.find(&Subjects::of_session(&replaced), UnixTime(i64::MAX - 2)), Ok(Some(Extent::Replaced)));
-        assert_eq!(find(ledger, "maya", NOW.0), Some(Extent::IssuedUpTo(NOW)));
-        assert_eq!(find(ledger, "maya", i64::MIN), Some(Extent::IssuedUpTo(NOW)));
+        assert_eq!(ledger.find(&Subjects::of_session(&replaced), issued(i64::MAX - 2)), Ok(Some(Extent::Replaced)));
+        assert_eq!(find(ledger, "maya", NOW.0), Some(Extent::up_to(NOW)));
+        assert_eq!(find(ledger, "maya", i64::MIN), Some(Extent::up_to(NOW)));
         assert_eq!(find(ledger, "maya", NOW.0 + 1), None);
     };
     check(&ledger);
@@ -241,8 +251,8 @@ async fn two_revocations_are_one_that_reaches_and_lasts_as_the_greater(place: Pl
     let check = |ledger: &Ledger, now: i64| {
         ledger.sweep(UnixTime(now));
         assert_eq!(ledger.revocations(), 2);
-        assert_eq!(find(ledger, "maya", NOW.0), Some(Extent::IssuedUpTo(NOW)));
-        assert_eq!(find(ledger, "noah", NOW.0 + 50), Some(Extent::IssuedUpTo(UnixTime(NOW.0 + 50))));
+        assert_eq!(find(ledger, "maya", NOW.0), Some(Extent::up_to(NOW)));
+        assert_eq!(find(ledger, "noah", NOW.0 + 50), Some(Extent::up_to(UnixTime(NOW.0 + 50))));
     };
     check(&ledger, NOW.0);
     check(&ledger, NOW.0 + 499);
@@ -260,38 +270,98 @@ async fn a_sweep_forgets_what_has_ended_and_nothing_else(place: Place) {
     let ledger = place.open().await;
     for (user, until) in [("a", NOW.0 + 1), ("b", NOW.0 + 2), ("c", NOW.0 + 3)] {
         assert_eq!(ledger.revoke(of_user(user, NOW.0, until), NOW).await, Ok(()));
-        assert_eq!(ledger.spend(&token(user, until - 61), NOW).await, Ok(Spend::First));
+        assert_eq!(ledger.spend(&token(user, until - 120), NOW).await, Ok(Spend::First));
     }
     let now = UnixTime(NOW.0 + 2);
     ledger.sweep(now);
     let check = |ledger: &Ledger| {
-        assert_eq!(find(ledger, "c", NOW.0), Some(Extent::IssuedUpTo(NOW)));
+        assert_eq!(find(ledger, "c", NOW.0), Some(Extent::up_to(NOW)));
         assert_eq!((find(ledger, "a", NOW.0), find(ledger, "b", NOW.0), ledger.revocations()), (None, None, 1));
     };
     check(&ledger);
-    assert_eq!(ledger.spend(&token("c", NOW.0 - 58), now).await, Ok(Spend::Again));
+    assert_eq!(ledger.spend(&token("c", NOW.0 - 117), now).await, Ok(Spend::Again));
     // As long ago as it likes: what is swept on disk is what is swept in memory.
     if let Some(ledger) = place.reopen(ledger, UnixTime(i64::MIN)).await {
         check(&ledger);
-        assert_eq!(ledger.spend(&token("c", NOW.0 - 58), now).await, Ok(Spend::Again));
-        assert_eq!(ledger.spend(&token("b", NOW.0 - 59), now).await, Ok(Spend::First));
+        assert_eq!(ledger.spend(&token("c", NOW.0 - 117), now).await, Ok(Spend::Again));
+        assert_eq!(ledger.spend(&token("b", NOW.0 - 118), now).await, Ok(Spend::First));
     }
 }
 
 async fn a_full_one_refuses_and_forgets_nothing(mut place: Place) {
     place.settings.most = 10;
     let ledger = place.open().await;
+    let sessions: Vec<Session> = (0..11).map(|number| session("acme", &number.to_string())).collect();
+    let out = |number: usize, until: i64| Revocation {
+        until: UnixTime(until),
+        ..Revocation::of_session(&sessions[number], Extent::Replaced)
+    };
     for number in 0..10 {
-        assert_eq!(ledger.revoke(of_user(&number.to_string(), NOW.0, NOW.0 + 100), NOW).await, Ok(()));
+        assert_eq!(ledger.revoke(out(number, NOW.0 + 100), NOW).await, Ok(()));
     }
-    assert_eq!(ledger.revoke(of_user("10", NOW.0, NOW.0 + 100), NOW).await, Err(LedgerError::Full));
-    assert_eq!(ledger.revoke(of_user("3", NOW.0 + 1, NOW.0 + 100), NOW).await, Ok(()), "the same takes no place");
-    assert_eq!(find(&ledger, "3", NOW.0 + 1), Some(Extent::IssuedUpTo(UnixTime(NOW.0 + 1))));
+    assert_eq!(ledger.revoke(out(10, NOW.0 + 100), NOW).await, Err(LedgerError::Full));
+    let again = Revocation { extent: Extent::Ended, ..out(3, NOW.0 + 100) };
+    assert_eq!(ledger.revoke(again, NOW).await, Ok(()), "the same takes no place");
+    let of_third = ledger.find(&Subjects::of_session(&sessions[3]), Issued::of_session(&sessions[3]));
+    assert_eq!(of_third, Ok(Some(Extent::Ended)));
     if let Some(again) = place.reopen(ledger, NOW).await {
         assert_eq!(again.revocations(), 10);
-        assert_eq!(again.revoke(of_user("10", NOW.0, NOW.0 + 100), NOW).await, Err(LedgerError::Full));
+        assert_eq!(again.revoke(out(10, NOW.0 + 100), NOW).await, Err(LedgerError::Full), "it knows whose they are");
         let later = UnixTime(NOW.0 + 100);
-        assert_eq!(again.revoke(of_user("10", NOW.0, NOW.0 + 200), later).await, Ok(()), "what has ended makes room");
+        assert_eq!(again.revoke(out(10, NOW.0 + 200), later).await, Ok(()), "what has ended makes room");
+    }
+}
+
+async fn one_tenant_leaves_the_others_their_share(mut place: Place) {
+    place.settings.most = 100;
+    let ledger = place.open().await;
+    ledger.among(2);
+    let out = |tenant: &str| Revocation::of_session(&session(tenant, "maya"), Extent::Ended);
+    let ordered = |number: usize| of_user(&number.to_string(), NOW.0, NOW.0 + 600);
+    let mut done = 0;
+    // By orders, and by one user who signs in and out.
+    while ledger.revoke(out("acme"), NOW).await.is_ok() {
+        done += 1;
+    }
+    assert_eq!(done, 100);
+    for number in 0..16 {
+        assert_eq!(ledger.revoke(ordered(number), NOW).await, Ok(()), "{number}");
+    }
+    assert_eq!(ledger.revoke(ordered(16), NOW).await, Err(LedgerError::Full));
+    assert_eq!(ledger.revoke(out("globex"), NOW).await, Ok(()));
+    let ledger = match place.reopen(ledger, NOW).await {
+        Some(again) => {
+            again.among(2);
+            again
+        }
+        None => return,
+    };
+    assert_eq!(ledger.revoke(out("acme"), NOW).await, Err(LedgerError::Full));
+    assert_eq!(ledger.revoke(ordered(16), NOW).await, Err(LedgerError::Full));
+    for _ in 1..25 {
+        assert_eq!(ledger.revoke(out("globex"), NOW).await, Ok(()));
+    }
+    assert_eq!(ledger.revoke(out("globex"), NOW).await, Err(LedgerError::Full));
+}
+
+async fn two_clocks_are_kept_apart(place: Place) {
+    let ledger = place.open().await;
+    let ordered = |ours: i64, lead: i64| {
+        let reach = Reach::up_to(UnixTime(NOW.0 + ours), lead);
+        Revocation { extent: Extent::IssuedUpTo(reach), ..of_user("maya", 0, NOW.0 + 600) }
+    };
+    assert_eq!(ledger.revoke(ordered(0, 30), NOW).await, Ok(()));
+    assert_eq!(ledger.revoke(ordered(10, 0), NOW).await, Ok(()));
+    let check = |ledger: &Ledger| {
+        let find = |at: i64, began: i64| {
+            let issued = Issued::Session { at: UnixTime(NOW.0 + at), began: UnixTime(NOW.0 + began) };
+            ledger.find(&Subjects::of_token(&identity("acme", "maya")), issued).unwrap().is_some()
+        };
+        assert_eq!((find(31, 10), find(31, 11), find(30, 11)), (true, false, true));
+    };
+    check(&ledger);
+    if let Some(ledger) = place.reopen(ledger, NOW).await {
+        check(&ledger);
     }
 }
 
@@ -309,7 +379,7 @@ async fn the_ends_of_time_are_times(place: Place) {
     assert_eq!(ledger.revocations(), times.len() - 1, "what ended at the beginning of time has ended");
     ledger.sweep(UnixTime(0));
     assert_eq!(ledger.revocations(), 3);
-    assert_eq!(ledger.spend(&token("0", 0), NOW).await, Ok(Spend::Again), "until a minute later");
+    assert_eq!(ledger.spend(&token("0", 0), UnixTime(119)).await, Ok(Spend::Again), "until two minutes later");
     ledger.sweep(UnixTime(i64::MAX));
     assert_eq!(ledger.revocations(), 0);
     if !place.forgets_by_a_clock_of_its_own() {

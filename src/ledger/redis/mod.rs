@@ -183,7 +183,7 @@ impl Redis {
     pub async fn spend(&self, token: &Token, now: UnixTime) -> Result<Spend, LedgerError> {
         let shared = &self.shared;
         let live = shared.live.load_full().ok_or_else(|| shared.unavailable())?;
-        if token.issued_at <= live.epoch.bar {
+        if token.may_be_of(live.epoch.bar, now) {
             return Ok(Spend::Again);
         }
         // Before it is sent: from then on it may be spent, whatever is heard of it.

@@ -71,6 +71,11 @@ impl Client {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
+    /// Reads what answers come over a connection that something was sent over.
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Sends bytes; a peer that closed already is noticed by reading.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;

@@ -92,6 +92,26 @@ impl H2 {
         timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time")
     }
 
+    /// Sends a request and its body, the second half after `meanwhile`.
+    pub async fn send_in_two(
+        &mut self,
+        request: Request<()>,
+        body: &[u8],
+        meanwhile: impl AsyncFnOnce(),
+    ) -> Result<Answer, h2::Error> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, false)?;
+        let (one, other) = body.split_at(body.len() / 2);
+        stream.send_data(Bytes::copy_from_slice(one), false)?;
+        // Another request over the same connection is answered: this one has begun.
+        let (ping, _) =
+            sender.ready().await?.send_request(Request::get("https://portal.test/").body(()).unwrap(), true)?;
+        timeout(PATIENCE, ping).await.expect("an answer in time")?;
+        meanwhile().await;
+        stream.send_data(Bytes::copy_from_slice(other), true)?;
+        timeout(PATIENCE, read(response)).await.expect("an answer in time")
+    }
+
     /// Sends a request, if the connection still takes one; `Err` when it gets no answer. A GOAWAY that crosses a request tells
     /// the client that it was not looked at and may be sent again (RFC 9113 section 6.8): then the app must not have seen it.
     pub async fn try_send(&mut self, request: Request<()>, upstream: &Upstream) -> Result<Option<Answer>, h2::Error> {
