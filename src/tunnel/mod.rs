@@ -5,6 +5,7 @@
 //! where a Close frame of ours can stand.
 
 mod frames;
+mod handshake;
 mod pass;
 mod tally;
 
@@ -29,6 +30,7 @@ use self::{
 };
 use crate::{alarm::Alarm, connection::Connection, socket::Socket, underway::Why, upstream::InFlight};
 
+pub use handshake::Handshake;
 pub use tally::{How, Open, Tally};
 
 /// It may be quiet for long.
