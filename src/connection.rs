@@ -466,7 +466,7 @@ impl Drop for Connection {
             let place = self.place.take();
             runtime.spawn(async move {
                 // However it ends, the connection is closed next.
-                let _ = tokio::time::timeout(body::DEADLINE, socket.linger()).await;
+                let _ = tokio::time::timeout(body::DRAIN, socket.linger()).await;
                 drop(place);
             });
         }

@@ -14,7 +14,7 @@
 mod body;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
@@ -47,6 +47,20 @@ impl Framing {
             (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
             _ => Err(HeadError::Framing),
         }
+    }
+}
+
+/// Why an answer of an app is passed on to nobody.
+pub const ANSWER_FRAMED_TWICE: &str = "an answer is framed in more than one way";
+
+/// Whether the body of an app's answer is framed in one way, by the rules for requests: where two readers could find two ends, the
+/// rest of it would be the answer to somebody else's request (RFC 9112 section 6.3). Without a length or chunks it ends with its
+/// connection. HTTP/1.0 has no chunks (section 6.1).
+pub fn check_answer(version: Version, headers: &HeaderMap) -> Result<(), &'static str> {
+    match Framing::of(headers) {
+        Ok(Framing::Chunked) if version != Version::HTTP_11 => Err(ANSWER_FRAMED_TWICE),
+        Ok(Framing::Chunked | Framing::Length(_)) => Ok(()),
+        Err(_) => Err(ANSWER_FRAMED_TWICE),
     }
 }
 

@@ -12,6 +12,7 @@
 //! 8. **Origin**: what a session writes comes from our own pages or the tenant's.
 //! 9. **Roles**: one of the route's.
 
+mod standing;
 mod verify;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::{
     time::UnixTime,
     visitor::Visitor,
 };
+
+pub use standing::{Admitted, Standing};
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.
 pub struct Gate {

@@ -219,7 +219,7 @@ impl Door {
     ) -> Result<()> {
         handshake.opened_by(&response).map_err(broken)?;
         context.entry.upstream_times.1 = Some(Instant::now());
-        self.finish_head(&mut response, context)?;
+        self.finish_head(&mut response, downstream, context)?;
         // It has no body to be framed (RFC 9110 section 8.6).
         response.remove_header(&CONTENT_LENGTH);
         let reason = response.get_reason_phrase().unwrap_or("Switching Protocols");

@@ -181,7 +181,8 @@ impl Tunnel {
     /// Says goodbye to both sides between two frames, where that can be, and gives the client time to answer.
     async fn say_goodbye(&mut self, why: Why) {
         let (code, reason) = match why {
-            Why::SessionEnded => (IDENTITY_ENDED, "session ended"),
+            // A tunnel has no body.
+            Why::SessionEnded | Why::SlowBody => (IDENTITY_ENDED, "session ended"),
             Why::SignedOut => (IDENTITY_ENDED, "signed out"),
             Why::Stopping => (GOING_AWAY, ""),
         };
