@@ -12,13 +12,15 @@
 //! | chunks with a size in plain hexadecimal digits, extensions and trailers as the grammar has them, not long | the same |
 
 mod body;
+mod h2;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
-pub use body::Body;
+pub use body::{Body, Merged};
+pub use h2::Frames;
 
 use crate::head::{HeadError, Host, LONGEST_METHOD, MOST_HEADERS, is_target, origin_form};
 
@@ -62,6 +64,16 @@ pub fn check_answer(version: Version, headers: &HeaderMap) -> Result<(), &'stati
         Ok(Framing::Chunked | Framing::Length(_)) => Ok(()),
         Err(_) => Err(ANSWER_FRAMED_TWICE),
     }
+}
+
+/// The same for the head of an answer as it came, where Pingora has taken the length away beside chunks: it is in none of the
+/// fields any more.
+pub fn check_raw_answer(head: &[u8]) -> Result<(), &'static str> {
+    let names = head.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
+    let has = |wanted: HeaderName| {
+        names.clone().any(|name| name.trim_ascii_end().eq_ignore_ascii_case(wanted.as_str().as_bytes()))
+    };
+    if has(CONTENT_LENGTH) && has(TRANSFER_ENCODING) { Err(ANSWER_FRAMED_TWICE) } else { Ok(()) }
 }
 
 fn one<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, HeadError> {

@@ -19,6 +19,7 @@ use pingora::{
 use super::{Context, Door, hops};
 use crate::{
     connection::Connection,
+    framing,
     log::Entry,
     tunnel::{self, Handshake, How, Open, Opening, Tunnel},
     underway,
@@ -162,6 +163,7 @@ impl Door {
                 read = app.read_response() => read.map_err(|e| e.into_up())?,
                 gone = is_gone(downstream) => return Err(gone),
             };
+            framing::check_raw_answer(&app.get_headers_raw_bytes()).map_err(broken)?;
             let mut response = app.resp_header().cloned().ok_or_else(|| broken("no answer"))?;
             if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);

@@ -184,3 +184,68 @@ async fn over_http_2_an_upload_ends_alike() {
         assert!(!rest.contains("world") && !rest.contains("0\r\n\r\n"), "{end}: {rest}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_a_byte_reach_the_app_together_where_they_came_together_and_at_once_where_not() {
+    let (door, app, _) = door("").await;
+    let mut client = Client::connect(door.address).await;
+    let ask = door.post("/upload").bearer(ACME.token("maya")).header("Transfer-Encoding", "chunked");
+    client.send(&ask.bytes()).await;
+    let (mut app, _) = app.accept().await.unwrap();
+    until(&mut app, "\r\n\r\n").await;
+    for byte in ["a", "b", "c"] {
+        client.send(format!("1\r\n{byte}\r\n").as_bytes()).await;
+        assert_eq!(
+            until(&mut app, &format!("{byte}\r\n")).await,
+            format!("1\r\n{byte}\r\n"),
+            "one alone waits for nothing"
+        );
+    }
+    let many = 50_000;
+    client.send(("1\r\nx\r\n".repeat(many) + "0\r\n\r\n").as_bytes()).await;
+    let seen = until(&mut app, "0\r\n\r\n").await;
+    assert_eq!(seen.matches('x').count(), many);
+    assert!(seen.matches("\r\n").count() < many / 20, "{} chunks", seen.matches("\r\n").count() / 2);
+    app.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    assert_eq!(client.receive(false).await.expect("an answer").text(), "ok");
+    // And what follows on the connection is a request of its own.
+    let next = door.post("/next").bearer(ACME.token("maya")).body("hello");
+    client.send(&next.bytes()).await;
+    assert!(until(&mut app, "hello").await.starts_with("POST /next HTTP/1.1\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_a_byte_reach_the_app_together_of_each_stream_in_order() {
+    let certificate = Certificate::new();
+    let (door, app, _) = door(&certificate.setting()).await;
+    let mut client = certificate.h2(door.address).await;
+    let bearer = format!("Bearer {}", ACME.token("maya"));
+    let mut streams = Vec::new();
+    for letters in [b"abcdefghij", b"ABCDEFGHIJ"] {
+        let request = Request::post("https://portal.test/upload").header("Authorization", &bearer).body(()).unwrap();
+        let stream = client.upload(request).await;
+        let (mut app, _) = app.accept().await.unwrap();
+        until(&mut app, "\r\n\r\n").await;
+        streams.push((stream, app, letters));
+    }
+    for round in 0..2_000 {
+        for (stream, _, letters) in &mut streams {
+            let byte = Bytes::copy_from_slice(&letters[round % 10..=round % 10]);
+            stream.send_data(byte, round == 1_999).unwrap();
+        }
+    }
+    for (_, app, letters) in &mut streams {
+        let seen = until(app, "0\r\n\r\n").await;
+        let mut data = String::new();
+        let mut rest = seen.as_str();
+        let mut chunks = 0;
+        while let Some((size, more)) = rest.split_once("\r\n") {
+            let size = usize::from_str_radix(size, 16).unwrap();
+            data.push_str(&more[..size]);
+            rest = &more[size + 2..];
+            chunks += 1;
+        }
+        assert_eq!(data, String::from_utf8_lossy(*letters).repeat(200));
+        assert!(chunks < 1_000, "{chunks} chunks");
+    }
+}

@@ -31,6 +31,7 @@ pub fn cases() -> Vec<Case> {
         row("H 105", "two lengths to HEAD", ask("HEAD", X).bearer(good()), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
         row("H 105", "two lengths in 304", page(), Spoiled).app_answers("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
         row("H 105", "two lengths to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        row("H 105", "length and chunks to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "gzip, chunked to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "a negative length", page(), Spoiled).app("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello", Then::Close),
         row("H 105", "a length that is no number", page(), Spoiled).app("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello", Then::Close),
