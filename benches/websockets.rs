@@ -32,7 +32,7 @@ const BAR: u64 = 150;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const SECRET: &str = "acme-secret-0123456789abcdef0123456789";
-const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// A text, masked with zeros.
 const MESSAGE: &[u8] = b"\x81\x85\0\0\0\0hello";
 

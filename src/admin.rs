@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::BytesMut;
 use http::{
-    Method, Response, StatusCode,
+    Method, Response, StatusCode, Version,
     header::{
-        ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+        ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
 use pingora::{apps::http_app::ServeHttp, http::RequestHeader, protocols::http::ServerSession};
@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
+    body,
+    head::Host,
     identity::TenantId,
     ledger::{Handle, Ledger, LedgerError, Ordered, Standing},
     log::{self, Ended},
@@ -35,6 +37,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Asked for by all but the health endpoints, where there is one.
     pub token: Option<Secret>,
+    /// `[listen].admin_hosts`.
+    pub hosts: Arc<[String]>,
     pub clock: Clock,
 }
 
@@ -51,6 +55,9 @@ pub struct Order {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everyone: bool,
 }
+
+/// The endpoints of health checks.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The longest order, in bytes.
 const LONGEST: usize = 4 << 10;
@@ -72,6 +79,10 @@ impl Admin {
         let request = session.req_header();
         let (method, path) = (request.method.clone(), request.uri.path());
         let is_read = matches!(method, Method::GET | Method::HEAD);
+        if !self.is_meant(request) {
+            let text = "this listener answers for addresses, localhost and listen.admin_hosts\n";
+            return Reply::text(StatusCode::MISDIRECTED_REQUEST, text);
+        }
         match path {
             "/healthz" if is_read => return Reply::text(StatusCode::OK, "alive\n"),
             "/readyz" if is_read => return self.readiness(),
@@ -115,6 +126,23 @@ impl Admin {
         }
     }
 
+    /// Whether the request names this listener. A page in the operator's browser reaches it by a name of its own that resolves
+    /// to this address (DNS rebinding), and then reads the answers as its own; a browser never calls an address by a name.
+    fn is_meant(&self, request: &RequestHeader) -> bool {
+        let mut hosts = request.headers.get_all(HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            // HAProxy's health checks of HTTP/1.0 have none; no browser speaks it.
+            (None, _) => request.version == Version::HTTP_10 && HEALTH.contains(&request.uri.path()),
+            (Some(host), None) => host.to_str().ok().and_then(Host::parse).is_some_and(|host| {
+                let address = host.name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&host.name);
+                address.parse::<IpAddr>().is_ok()
+                    || host.name == "localhost"
+                    || self.hosts.iter().any(|name| *name == host.name)
+            }),
+            _ => false,
+        }
+    }
+
     fn is_allowed(&self, request: &RequestHeader) -> bool {
         let Some(token) = &self.token else { return true };
         let mut given = request.headers.get_all(AUTHORIZATION).iter();
@@ -133,12 +161,16 @@ impl Admin {
             return Err(wrong("send JSON, as Content-Type: application/json"));
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = session.read_request_body().await.map_err(|_| wrong("the body is broken"))? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"));
+        let read = async {
+            while let Some(chunk) = session.read_request_body().await.map_err(|_| wrong("the body is broken"))? {
+                if body.len() + chunk.len() > LONGEST {
+                    return Err(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"));
+                }
+                body.extend_from_slice(&chunk);
             }
-            body.extend_from_slice(&chunk);
-        }
+            Ok(())
+        };
+        tokio::time::timeout(body::DEADLINE, read).await.map_err(|_| wrong("the body took too long"))??;
         let order: Order = serde_json::from_slice(&body)
             .map_err(|e| wrong(&format!("the body is no order: {e}; send {{\"tenant\": …, \"user\": …}}")))?;
         let found = self.tenants.alone(&TenantId::new(&order.tenant)).and_then(|candidates| candidates.sole());

@@ -1,6 +1,6 @@
 //! Bodies that we read ourselves: those sent to our own endpoints, and those nobody wanted.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::BytesMut;
 use http::{HeaderMap, Version, header::EXPECT};
@@ -10,14 +10,17 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::MAX_BODY,
     framing::Framing,
+    places::Pot,
 };
 
-/// How long a body may take in all, and how long one that nobody wants is read away: closing at once would reset the connection,
-/// answer included.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may take in all that is sent to us and not to the app: at most [`MAX_BODY`] bytes.
+pub const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A body of at most [`MAX_BODY`] bytes, within a total time.
-pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
+/// How long a body that nobody wants is read away: closing at once would reset the connection, answer included.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// A body of at most [`MAX_BODY`] bytes, within a total time. One that is not there at once takes a place of `waiting`.
+pub async fn read(downstream: &mut Downstream, waiting: &Pot) -> Result<Vec<u8>, Refusal> {
     let headers = &downstream.req_header().headers;
     if length(headers).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Reason::BodyTooLarge.into());
@@ -38,6 +41,11 @@ pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
             }
         }
     };
+    let mut read = pin!(read);
+    if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+        return Ok(body?);
+    }
+    let _place = waiting.take()?;
     match tokio::time::timeout(DEADLINE, read).await {
         Ok(body) => Ok(body?),
         Err(_) => Err(Reason::Request("body took too long").into()),
@@ -49,7 +57,7 @@ pub async fn read(downstream: &mut Downstream) -> Result<Vec<u8>, Refusal> {
 pub fn keep_usable(downstream: &mut Downstream) {
     if !downstream.req_header().headers.contains_key(EXPECT) {
         downstream.set_close_on_response_before_downstream_finish(false);
-        downstream.set_total_drain_timeout(Some(DEADLINE));
+        downstream.set_total_drain_timeout(Some(DRAIN));
     }
 }
 
@@ -57,7 +65,7 @@ pub fn keep_usable(downstream: &mut Downstream) {
 /// many clients drop the answer as well.
 pub async fn drain(downstream: &mut Downstream) {
     // Whether it ended, broke or took too long, the stream ends next.
-    let _ = tokio::time::timeout(DEADLINE, downstream.drain_request_body()).await;
+    let _ = tokio::time::timeout(DRAIN, downstream.drain_request_body()).await;
 }
 
 /// The length a body is said to have.

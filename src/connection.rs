@@ -40,7 +40,7 @@ use crate::{
     alarm::Alarm,
     body,
     denial::Reason,
-    framing::{Body, HeadReader},
+    framing::{Body, Frames, HeadReader, Merged},
     head::HeadError,
     socket::Socket,
     upstream::InFlight,
@@ -103,8 +103,8 @@ enum Phase {
     Head(HeadReader),
     /// A head has come; its body is being read, or its answer written.
     Message(Body),
-    /// HTTP/2 after so many bytes of its preface: what passes is none of our business.
-    Through { preface: usize },
+    /// HTTP/2, of whose preface so many bytes are to come: what passes is `h2`'s to read.
+    Through { preface: usize, frames: Frames },
     /// Nothing more is read.
     Refused(Reason),
 }
@@ -137,7 +137,7 @@ impl Connection {
         let _ = digest.peer_addr.set(Some(SocketAddr::Inet(peer)));
         let deadline = accepted_at + limits.head;
         let phase = if socket.is_h2() {
-            Phase::Through { preface: H2_PREFACE }
+            Phase::Through { preface: H2_PREFACE, frames: Frames::after(H2_PREFACE) }
         } else {
             Phase::Head(HeadReader::new(limits.max_header_bytes))
         };
@@ -263,9 +263,10 @@ impl Connection {
                     self.received.drain(..framed.skipped);
                     let mut body = Body::new(framed.framing);
                     // What has come of the body already is looked at before the app sees anything.
-                    match body.take(&self.received[framed.length..]) {
-                        Ok(length) => {
-                            self.cleared = framed.length + length;
+                    match body.merge(&mut self.received[framed.length..]) {
+                        Ok(Merged { taken, kept }) => {
+                            self.received.drain(framed.length + kept..framed.length + taken);
+                            self.cleared = framed.length + kept;
                             self.phase = Phase::Message(body);
                         }
                         Err(e) => self.refuse(e),
@@ -343,12 +344,12 @@ impl Connection {
         };
         let before = out.filled().len();
         ready!(Pin::new(self.io.get_mut()).poll_read(cx, out))?;
-        let new = &out.filled()[before..];
+        let new = &mut out.filled_mut()[before..];
         self.has_ended = new.is_empty();
-        match body.take(new) {
-            Ok(length) => {
-                self.received = new[length..].to_vec();
-                out.set_filled(before + length);
+        match body.merge(new) {
+            Ok(Merged { taken, kept }) => {
+                self.received = new[taken..].to_vec();
+                out.set_filled(before + kept);
                 Poll::Ready(Ok(()))
             }
             Err(e) => {
@@ -360,13 +361,19 @@ impl Connection {
     }
 
     /// HTTP/2 begins with a preface, for which `h2` would wait for ever.
-    fn poll_preface(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_frames(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         match Pin::new(self.io.get_mut()).poll_read(cx, out) {
-            Poll::Pending => self.alarm.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => match self.phase {
+                Phase::Through { preface: 0, .. } => Poll::Pending,
+                _ => self.alarm.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            },
             ready => {
-                if let Phase::Through { preface } = &mut self.phase {
-                    *preface = preface.saturating_sub(out.filled().len() - before);
+                if let Phase::Through { preface, frames } = &mut self.phase {
+                    let new = &mut out.filled_mut()[before..];
+                    *preface = preface.saturating_sub(new.len());
+                    let kept = frames.merge(new);
+                    out.set_filled(before + kept);
                 }
                 ready
             }
@@ -409,8 +416,7 @@ impl AsyncRead for Connection {
         match &this.phase {
             Phase::Message(body) if body.is_done() => this.poll_gone(cx),
             Phase::Message(_) => this.poll_body(cx, out),
-            Phase::Through { preface: 0 } => Pin::new(this.io.get_mut()).poll_read(cx, out),
-            Phase::Through { .. } => this.poll_preface(cx, out),
+            Phase::Through { .. } => this.poll_frames(cx, out),
             Phase::Head(_) | Phase::Refused(_) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
         }
     }
@@ -466,7 +472,7 @@ impl Drop for Connection {
             let place = self.place.take();
             runtime.spawn(async move {
                 // However it ends, the connection is closed next.
-                let _ = tokio::time::timeout(body::DEADLINE, socket.linger()).await;
+                let _ = tokio::time::timeout(body::DRAIN, socket.linger()).await;
                 drop(place);
             });
         }

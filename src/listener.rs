@@ -6,10 +6,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -176,9 +173,9 @@ impl Entry {
         A: HttpServerApp + Send + Sync + 'static,
     {
         let now = reception.load_full();
-        let (place, refusal) = match place(&self.places, now.manner.max_connections) {
+        let (place, refusal) = match InFlight::within(&self.places, now.manner.max_connections) {
             Some(place) => (place, None),
-            None => match place(&self.refusals, REFUSED_AT_ONCE) {
+            None => match InFlight::within(&self.refusals, REFUSED_AT_ONCE) {
                 Some(place) => (place, Some(Reason::TooManyConnections)),
                 None => return,
             },
@@ -205,12 +202,6 @@ impl Entry {
             drop(open_end);
         });
     }
-}
-
-/// One of so many places, as long as there is one.
-fn place(taken: &Arc<AtomicUsize>, most: usize) -> Option<InFlight> {
-    let place = InFlight::on(taken);
-    (taken.load(Ordering::Relaxed) <= most).then_some(place)
 }
 
 /// The answer while the system's clock shows no time that an answer could name.

@@ -3,10 +3,7 @@
 //! Replaced: the door, with routes, tenants, keys and everything known of credentials, and how new connections are taken.
 //! Left: the ledger, what clients have failed at where that rule is the same, connections to the app, and the counters.
 
-use std::{
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -30,7 +27,8 @@ use crate::{
     ledger::{Ledger, Settings},
     listener::{Manner, Reception},
     metrics::Metrics,
-    proxy::{Current, Door, InFlightLimit},
+    places::Places,
+    proxy::{Current, Door},
     reloads::Reloads,
     secret::Secret,
     server::gate,
@@ -47,7 +45,8 @@ pub struct Live {
     /// What the admin endpoints begin with; tenants and token are those of each configuration.
     first_admin: Admin,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) in_flight: Arc<AtomicUsize>,
+    /// How many requests there are, and may be in the first configuration.
+    pub(crate) places: Places,
     clock: Clock,
     lasting: Lasting,
     grace: Mutex<Duration>,
@@ -70,10 +69,10 @@ struct Lasting {
 impl Live {
     /// What begins with a configuration. `stopping` turns true when the server drains.
     pub fn new(config: &Config, ledger: Arc<Ledger>, clock: Clock, stopping: watch::Receiver<bool>) -> Self {
-        let in_flight = Arc::new(AtomicUsize::new(0));
         let max_connections = affordable(config.listen.max_connections);
-        let limit = InFlightLimit { count: in_flight.clone(), most: max_connections };
-        let current = Current::new(Door::new(config, gate(config, ledger.clone()), clock.clone(), limit, None));
+        let places = Places::new(max_connections);
+        let door = Door::new(config, gate(config, ledger.clone()), clock.clone(), places.clone(), None);
+        let current = Current::new(door);
         let conf = Arc::new(ServerConf { threads: config.listen.threads.max(1), ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, current.clone()));
         let public = Arc::new(ArcSwap::from_pointee(reception(&proxy, &config.listen, max_connections)));
@@ -84,6 +83,7 @@ impl Live {
             ledger: ledger.clone(),
             tenants: config.tenants.clone(),
             token: config.listen.admin_token.clone(),
+            hosts: config.listen.admin_hosts.clone().into(),
             clock: clock.clone(),
         };
         let admin =
@@ -95,7 +95,7 @@ impl Live {
             admin: Arc::new(ArcSwap::from_pointee(admin)),
             first_admin,
             ledger,
-            in_flight,
+            places,
             clock,
             lasting: Lasting::of(config),
             grace: Mutex::new(config.listen.shutdown_grace),
@@ -117,10 +117,12 @@ impl Live {
     /// Puts another configuration in the place of the one before. Returns what only a restart can change, by its key.
     pub fn apply(&self, config: &Config) -> Vec<&'static str> {
         let max_connections = affordable(config.listen.max_connections);
-        let limit = InFlightLimit { count: self.in_flight.clone(), most: max_connections };
+        let places = self.places.resized(max_connections);
         let before = self.current.door();
         let gate = gate(config, self.ledger.clone());
-        self.current.replace(Door::new(config, gate, self.clock.clone(), limit, Some(&before)));
+        self.current.replace(Door::new(config, gate, self.clock.clone(), places, Some(&before)));
+        // What is open under the configuration before, and would not be admitted any more, need not wait for the next look.
+        self.end_expired();
         let mut listen = config.listen.clone();
         if listen.address != self.lasting.address && listen.tls.is_none() {
             // What is meant for another address is no reason to go on without TLS at this one.
@@ -133,7 +135,8 @@ impl Live {
             token = self.token.lock().clone();
         }
         self.token.lock().clone_from(&token);
-        let admin = Admin { tenants: config.tenants.clone(), token, ..self.first_admin.clone() };
+        let hosts = config.listen.admin_hosts.clone().into();
+        let admin = Admin { tenants: config.tenants.clone(), token, hosts, ..self.first_admin.clone() };
         let app = Arc::new(HttpServer::new_app(admin));
         self.admin.store(Arc::new(Reception { app, manner: manner(&config.listen) }));
         *self.grace.lock() = config.listen.shutdown_grace;

@@ -1,11 +1,6 @@
 //! A configuration becomes a running server, and ends in an orderly way.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle};
@@ -128,7 +123,7 @@ impl Running {
             let _ = self.closing.send(true);
             tokio::time::sleep(LAST_CHANCE).await;
             let end = tokio::time::Instant::now() + LAST_ANSWERS;
-            while self.live.in_flight.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < end {
+            while self.live.places.taken() > 0 && tokio::time::Instant::now() < end {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -157,7 +152,7 @@ impl Running {
     /// Accepts what waits with the kernel, unless paused, then nothing more, and waits for requests in flight, until clients have
     /// their answers, at most `grace`.
     pub async fn stop(mut self, grace: Duration) {
-        let in_flight = || self.live.in_flight.load(Ordering::Relaxed);
+        let in_flight = || self.live.places.taken();
         crate::log::stopping(in_flight());
         // As long as it is open, nobody is refused.
         self.listeners = None;

@@ -1,20 +1,24 @@
-//! Requests under way, so that none outlives the identity it was admitted for: a WebSocket, a stream, a long download ends within
-//! a second of the expiry or revocation of what let it in. A WebSocket is told, and says goodbye; whatever else is dropped.
+//! Requests under way, so that none outlives what it was admitted by: a WebSocket, a stream, a long download, an upload that is not
+//! whole ends within a second of the expiry or revocation of what let it in, and of a reload that would not let it in. A WebSocket
+//! is told, and says goodbye; whatever else is dropped.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use dashmap::DashMap;
 use tokio::{sync::Notify, task_local};
 
-use crate::cache::Proof;
+use crate::gate::Admitted;
 
 /// All of a server's.
 #[derive(Default)]
 pub struct Underway {
-    requests: DashMap<u64, (Option<Arc<Proof>>, Arc<End>)>,
+    requests: DashMap<u64, Arc<Listed>>,
     next: AtomicU64,
 }
 
@@ -24,8 +28,22 @@ pub enum Why {
     /// What let it in is past its time, or what made it good is gone.
     SessionEnded,
     SignedOut,
+    /// Its body took too long.
+    SlowBody,
     /// This process ends.
     Stopping,
+}
+
+/// A request on the list.
+pub struct Listed {
+    pub admitted: Admitted,
+    /// The configuration that has admitted it last.
+    configuration: AtomicU64,
+    /// Until when its body may come.
+    body_until: Instant,
+    is_whole: AtomicBool,
+    is_answered: AtomicBool,
+    end: Arc<End>,
 }
 
 /// Ends one request.
@@ -48,57 +66,110 @@ task_local! {
     static END: Arc<End>;
 }
 
+/// What of a request is there when it is put on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Its body may take so long.
+    Upload(Duration),
+    /// It is whole, and its answer begins.
+    Answer,
+}
+
 /// A request on the list; gone from it when dropped.
 pub struct Request {
     underway: Arc<Underway>,
     number: u64,
-    end: Arc<End>,
+    listed: Arc<Listed>,
 }
 
 impl Underway {
-    /// Puts the request that this task serves on the list, with what proved who makes it, if anything did. `None` where nothing
-    /// could end it: it is not served by [`endable`].
-    pub fn begin(self: &Arc<Self>, proof: Option<Arc<Proof>>) -> Option<Request> {
+    /// Puts the request that this task serves on the list, as a configuration has admitted it. `None` where nothing could end it:
+    /// it is not served by [`endable`].
+    pub fn begin(self: &Arc<Self>, admitted: Admitted, configuration: u64, begun: Begun) -> Option<Request> {
         let end = END.try_with(Arc::clone).ok()?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.requests.insert(number, (proof, end.clone()));
-        Some(Request { underway: self.clone(), number, end })
+        let time = match begun {
+            Begun::Upload(time) => time,
+            Begun::Answer => Duration::ZERO,
+        };
+        let listed = Arc::new(Listed {
+            admitted,
+            configuration: configuration.into(),
+            body_until: Instant::now() + time,
+            is_whole: AtomicBool::new(begun == Begun::Answer),
+            is_answered: AtomicBool::new(begun == Begun::Answer),
+            end,
+        });
+        self.requests.insert(number, listed.clone());
+        Some(Request { underway: self.clone(), number, listed })
     }
 
-    /// Ends each request whose proof does not hold any more, as `why` says. To be called about twice a second.
-    pub fn end_if(&self, why: impl Fn(&Proof) -> Option<Why>) {
-        for entry in &self.requests {
-            let (proof, end) = entry.value();
-            if let Some(why) = proof.as_deref().and_then(&why) {
-                end.tell(why);
+    /// Ends each request that is not to go on, as `why` says. To be called about twice a second.
+    pub fn end_if(&self, why: impl Fn(&Listed) -> Option<Why>) {
+        // To decide may take a while, and nobody is to wait for the list meanwhile.
+        let all: Vec<_> = self.requests.iter().map(|entry| entry.value().clone()).collect();
+        for listed in all.iter().filter(|listed| listed.is_open()) {
+            if let Some(why) = listed.is_slow().then_some(Why::SlowBody).or_else(|| why(listed)) {
+                listed.end.tell(why);
             }
         }
     }
 
     /// Ends tunnels, which would end by themselves only much later: the process does.
     pub fn end_tunnels(&self) {
-        for entry in self.requests.iter().filter(|entry| entry.value().1.is_tunnel.load(Ordering::Relaxed)) {
-            entry.value().1.tell(Why::Stopping);
+        for entry in self.requests.iter().filter(|entry| entry.value().end.is_tunnel.load(Ordering::Relaxed)) {
+            entry.value().end.tell(Why::Stopping);
         }
     }
 }
 
+impl Listed {
+    /// Whether something of it is on its way. A request that is whole and whose answer has not begun is done, and gets its answer.
+    fn is_open(&self) -> bool {
+        !self.is_whole.load(Ordering::Relaxed) || self.is_answered.load(Ordering::Relaxed)
+    }
+
+    fn is_slow(&self) -> bool {
+        !self.is_whole.load(Ordering::Relaxed) && Instant::now() >= self.body_until
+    }
+
+    /// Whether a configuration has not judged it yet.
+    pub fn is_new_to(&self, configuration: u64) -> bool {
+        self.configuration.load(Ordering::Relaxed) != configuration
+    }
+
+    /// A configuration has admitted it.
+    pub fn admitted_by(&self, configuration: u64) {
+        self.configuration.store(configuration, Ordering::Relaxed);
+    }
+}
+
 impl Request {
-    /// Whether it was ended, because its identity was.
-    pub fn is_ended(&self) -> bool {
-        matches!(self.end.why.get(), Some(Why::SessionEnded | Why::SignedOut))
+    /// Why it was ended, if it was, or is to end by itself.
+    pub fn why_ended(&self) -> Option<Why> {
+        self.listed.end.why.get().copied().or_else(|| self.listed.is_slow().then_some(Why::SlowBody))
+    }
+
+    /// Its body has come whole.
+    pub fn is_whole(&self) {
+        self.listed.is_whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Its answer begins.
+    pub fn is_answered(&self) {
+        self.listed.is_answered.store(true, Ordering::Relaxed);
     }
 
     /// It is a tunnel from here on, and waits for its end itself.
     pub fn becomes_tunnel(&self) {
-        self.end.is_tunnel.store(true, Ordering::Relaxed);
+        self.listed.end.is_tunnel.store(true, Ordering::Relaxed);
     }
 
     /// Waits until it is to end.
     pub async fn ended(&self) -> Why {
         loop {
-            self.end.told.notified().await;
-            if let Some(why) = self.end.why.get() {
+            self.listed.end.told.notified().await;
+            if let Some(why) = self.listed.end.why.get() {
                 return *why;
             }
         }

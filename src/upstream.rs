@@ -65,6 +65,12 @@ impl InFlight {
         counter.fetch_add(1, Ordering::Relaxed);
         Self(counter.clone())
     }
+
+    /// Counts one more, as long as there are no more than that.
+    pub fn within(counter: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let counted = Self::on(counter);
+        (counter.load(Ordering::Relaxed) <= most).then_some(counted)
+    }
 }
 
 impl Drop for InFlight {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::{
     HeaderMap, Method, Version,
-    header::{ACCEPT, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    header::{ACCEPT, CONTENT_TYPE},
 };
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
@@ -22,20 +22,6 @@ pub fn check(downstream: &Downstream) -> Result<(), HeadError> {
     let sent = downstream.to_h1_raw();
     let is_mended = target_on_the_wire(&sent) != Some(downstream.req_header().raw_path());
     if is_mended { Err(HeadError::Target) } else { Ok(()) }
-}
-
-/// A WebSocket handshake, whole (RFC 6455 section 4.1), and not just any request that says `Upgrade`.
-pub fn is_websocket(request: &RequestHeader) -> bool {
-    let headers = &request.headers;
-    let mut wanted = elements(headers, UPGRADE);
-    let is_wanted =
-        wanted.next().is_some_and(|first| first.eq_ignore_ascii_case("websocket")) && wanted.next().is_none();
-    request.method == Method::GET
-        && request.version == Version::HTTP_11
-        && is_wanted
-        && elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
-        && headers.contains_key(SEC_WEBSOCKET_KEY)
-        && headers.contains_key(SEC_WEBSOCKET_VERSION)
 }
 
 const EVENTS: &str = "text/event-stream";

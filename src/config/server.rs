@@ -20,6 +20,8 @@ pub struct Listen {
     /// Health, metrics, revocations.
     pub admin: Option<SocketAddr>,
     pub admin_token: Option<Secret>,
+    /// The names by which the admin listener may be asked, beside addresses and `localhost`; in lower case.
+    pub admin_hosts: Vec<String>,
     /// 0: one per core.
     pub threads: usize,
     pub tls: Option<Arc<ServerConfig>>,
@@ -30,6 +32,8 @@ pub struct Listen {
     /// Further headers that a trusted proxy may send, and nobody else: in lower case.
     pub forwarded_headers: Vec<String>,
     pub idle_timeout: Duration,
+    /// In all, for the body of a request that goes to the app.
+    pub body_timeout: Duration,
     pub max_header_bytes: usize,
     pub shutdown_grace: Duration,
 }
@@ -94,6 +98,7 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
         address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         admin: None,
         admin_token: None,
+        admin_hosts: Vec::new(),
         threads: 0,
         tls: None,
         header_timeout: Duration::from_secs(10),
@@ -101,6 +106,7 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
         trusted_proxies: Vec::new(),
         forwarded_headers: Vec::new(),
         idle_timeout: Duration::from_secs(60),
+        body_timeout: Duration::from_secs(3_600),
         max_header_bytes: 32 << 10,
         shutdown_grace: Duration::from_secs(20),
     };
@@ -117,6 +123,16 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
             "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
         );
     }
+    for host in section.texts("admin_hosts").unwrap_or_default() {
+        match crate::head::Host::parse(host.value).filter(|host| host.port.is_none()) {
+            Some(host) => listen.admin_hosts.push(host.name.into_owned()),
+            None => {
+                let what =
+                    format!("{:?} is not a valid host name without a port; write \"vestibule.internal\"", host.value);
+                section.reader.report(host.at, what);
+            }
+        }
+    }
     listen.tls = tls(&section);
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
@@ -124,6 +140,7 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
     listen.trusted_proxies = trusted_proxies(&section);
     listen.forwarded_headers = identity::forwarded_headers(&section, identity);
     listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
+    listen.body_timeout = section.waiting("body_timeout").unwrap_or(listen.body_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     if listen.max_header_bytes < 1 << 10 {
         section.problem("max_header_bytes", "listen.max_header_bytes lets no browser in; write \"32KiB\"");

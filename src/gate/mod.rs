@@ -16,6 +16,7 @@
 
 #[cfg(test)]
 mod costs;
+mod standing;
 mod verify;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::{
     visitor::Visitor,
 };
 
+pub use standing::{Admitted, Standing};
 pub use verify::Presenter;
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.

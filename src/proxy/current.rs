@@ -76,10 +76,10 @@ impl ProxyHttp for Current {
         &self,
         _: &mut Downstream,
         body: &mut Option<Bytes>,
-        _: bool,
+        is_end: bool,
         visit: &mut Visit,
     ) -> Result<()> {
-        Door::request_body_filter(body.as_ref(), &mut visit.context)
+        visit.door.request_body_filter(body.as_ref(), is_end, &mut visit.context)
     }
 
     async fn response_filter(

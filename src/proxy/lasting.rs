@@ -19,8 +19,9 @@ use pingora::{
 use super::{Context, Door, hops};
 use crate::{
     connection::Connection,
+    framing,
     log::Entry,
-    tunnel::{self, How, Open, Opening, Tunnel},
+    tunnel::{self, Handshake, How, Open, Opening, Tunnel},
     underway,
     upstream::{InFlight, Picked},
     wire,
@@ -38,7 +39,7 @@ impl Lasting {
     /// What is asked for, if it is one: neither has a body.
     pub(super) fn of(downstream: &mut Downstream) -> Option<Self> {
         let request = downstream.req_header();
-        let kind = if wire::is_websocket(request) {
+        let kind = if Handshake::of(request).is_some() {
             Self::WebSocket
         } else if wire::asks_for_events(request) {
             Self::Events
@@ -75,6 +76,8 @@ impl Door {
             let mut app = HttpSession::new_with_options(stream, &*peer);
             (app.read_timeout, app.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
             let request = self.request_for_app(asked, downstream, context)?;
+            // As the app is asked, and not as the client asks: a protocol that carries a token is not offered to the app.
+            let handshake = Handshake::of(&request);
             match app.write_request_header(Box::new(request)).await {
                 Ok(_) => {}
                 Err(_) if was_reused => {
@@ -85,7 +88,8 @@ impl Door {
             }
             match self.final_head(&mut app, downstream, context).await {
                 Ok(response) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return self.switch(asked, app, response, downstream, context).await;
+                    let handshake = handshake.ok_or_else(|| broken("a switch that nobody asked for"))?;
+                    return self.switch(&handshake, app, response, downstream, context).await;
                 }
                 Ok(response) => {
                     self.pass_answer(&mut app, response, downstream, context).await?;
@@ -159,6 +163,7 @@ impl Door {
                 read = app.read_response() => read.map_err(|e| e.into_up())?,
                 gone = is_gone(downstream) => return Err(gone),
             };
+            framing::check_raw_answer(&app.get_headers_raw_bytes()).map_err(broken)?;
             let mut response = app.resp_header().cloned().ok_or_else(|| broken("no answer"))?;
             if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);
@@ -208,21 +213,17 @@ impl Door {
     /// Lets the connection become a tunnel as soon as Pingora lets go of it.
     async fn switch(
         &self,
-        asked: Lasting,
+        handshake: &Handshake,
         mut app: HttpSession,
         mut response: ResponseHeader,
         downstream: &mut Downstream,
         context: &mut Context,
     ) -> Result<()> {
-        // Of HTTP/1.0 there is none.
-        if asked != Lasting::WebSocket || response.version != Version::HTTP_11 {
-            return Err(broken("a switch that nobody asked for"));
-        }
+        handshake.opened_by(&response).map_err(broken)?;
         context.entry.upstream_times.1 = Some(Instant::now());
-        self.finish_head(&mut response, context)?;
+        self.finish_head(&mut response, downstream, context)?;
         // It has no body to be framed (RFC 9110 section 8.6).
         response.remove_header(&CONTENT_LENGTH);
-        response.remove_header(&TRANSFER_ENCODING);
         let reason = response.get_reason_phrase().unwrap_or("Switching Protocols");
         let mut head = format!("HTTP/1.1 101 {reason}\r\n").into_bytes();
         response.header_to_h1_wire(&mut head);

@@ -9,13 +9,13 @@ mod current;
 mod hops;
 mod lasting;
 mod request;
+mod upload;
 
 use std::{
-    sync::{Arc, LazyLock, atomic::AtomicUsize},
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use http::{
     StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
@@ -36,12 +36,14 @@ use crate::{
     connection::Connection,
     denial::Reason,
     exchange::ExchangeNames,
-    gate::{Caller, Gate, Permit},
+    framing,
+    gate::{Caller, Gate, Permit, Standing},
     head::elements,
     leftovers::{AppCookies, Leftovers},
     log::{self, Entry},
     origin::{Origins, Readers},
     pages::Pages,
+    places::Places,
     reply::Reply,
     request_id::RequestIds,
     route::Refusals,
@@ -49,7 +51,7 @@ use crate::{
     tenant::{Candidates, Tenant, Transport},
     time::Clock,
     tunnel::Tally,
-    underway::{self, Underway, Why},
+    underway::{self, Begun, Underway, Why},
     upstream::{InFlight, Picked, Pool, Unreached},
     visitor::Visitor,
     wire,
@@ -70,17 +72,14 @@ pub struct Door {
     idle_timeout: Duration,
     clock: Clock,
     request_ids: Arc<RequestIds>,
-    in_flight: InFlightLimit,
+    places: Places,
+    /// Which configuration this is, counted from the start.
+    number: u64,
+    body_timeout: Duration,
     underway: Arc<Underway>,
     pages: Arc<Pages>,
     websockets: Arc<Tally>,
     connector: Arc<TransportConnector>,
-}
-
-/// How many requests there are and may be: over HTTP/2 a connection has many, and each has one to the app.
-pub struct InFlightLimit {
-    pub count: Arc<AtomicUsize>,
-    pub most: usize,
 }
 
 /// What a request carries from phase to phase.
@@ -100,11 +99,14 @@ pub struct Context {
     planted: Vec<String>,
     unreached: Unreached,
     body_bytes: u64,
+    /// Why its body goes no further.
+    cut: Option<Reason>,
     upstream: Option<Picked>,
     is_logged: bool,
-    /// While it may take a connection to the app: what we answer ourselves is not counted.
+    /// While it is served: its place among those that go to the app, or among those we answer ourselves.
     in_flight: Option<InFlight>,
-    /// Of a known caller: ends it when the identity does.
+    /// Ends it when the identity does, or a configuration that would not admit it comes: from the permit on where it has a body, else
+    /// from its answer on.
     underway: Option<underway::Request>,
 }
 
@@ -112,8 +114,12 @@ pub struct Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if !self.is_logged {
-            let is_ended = self.underway.as_ref().is_some_and(underway::Request::is_ended);
-            self.entry.write(None, Some(if is_ended { "identity ended" } else { "cut off" }));
+            let why = match self.underway.as_ref().and_then(underway::Request::why_ended) {
+                Some(Why::SessionEnded | Why::SignedOut) => "identity ended",
+                Some(Why::SlowBody) => "body took too long",
+                Some(Why::Stopping) | None => "cut off",
+            };
+            self.entry.write(None, Some(why));
         }
     }
 }
@@ -121,7 +127,7 @@ impl Drop for Context {
 impl Door {
     /// Builds the proxy of a configuration around the gate. What the one before it has learned of servers that both name, and
     /// of clients that failed, stays known where the rule is the same.
-    pub fn new(config: &Config, mut gate: Gate, clock: Clock, in_flight: InFlightLimit, before: Option<&Self>) -> Self {
+    pub fn new(config: &Config, mut gate: Gate, clock: Clock, places: Places, before: Option<&Self>) -> Self {
         if let Some(before) = before.filter(|door| door.gate.failures.rule() == gate.failures.rule()) {
             gate.failures = before.gate.failures.clone();
         }
@@ -148,7 +154,9 @@ impl Door {
             idle_timeout: config.listen.idle_timeout,
             clock,
             request_ids: before.map_or_else(Arc::default, |door| door.request_ids.clone()),
-            in_flight,
+            places,
+            number: before.map_or(0, |door| door.number + 1),
+            body_timeout: config.listen.body_timeout,
             underway: before.map_or_else(Arc::default, |door| door.underway.clone()),
             pages: config.pages.clone(),
             websockets: before.map_or_else(Arc::default, |door| door.websockets.clone()),
@@ -159,13 +167,30 @@ impl Door {
     /// Ends the requests of those who would not be admitted any more.
     pub fn end_expired(&self) {
         let now = self.clock.now();
-        self.underway.end_if(|proof| {
-            if self.gate.holds(proof, now) {
-                return None;
+        self.underway.end_if(|listed| {
+            let ended = self.why_ended(&listed.admitted.caller, now);
+            if ended.is_some() || !listed.is_new_to(self.number) {
+                return ended;
             }
-            let found = self.gate.ledger.find(&proof.subjects, proof.issued());
-            Some(if matches!(found, Ok(Some(_))) { Why::SignedOut } else { Why::SessionEnded })
+            match self.gate.stands(&listed.admitted) {
+                Standing::Refused => Some(Why::SessionEnded),
+                Standing::Admitted => {
+                    listed.admitted_by(self.number);
+                    None
+                }
+                Standing::Open => None,
+            }
         });
+    }
+
+    /// Why a caller is none any more, if that is so.
+    fn why_ended(&self, caller: &Caller, now: UnixTime) -> Option<Why> {
+        let Caller::Known(proof) = caller else { return None };
+        if self.gate.holds(proof, now) {
+            return None;
+        }
+        let found = self.gate.ledger.find(&proof.subjects, proof.issued());
+        Some(if matches!(found, Ok(Some(_))) { Why::SignedOut } else { Why::SessionEnded })
     }
 
     /// Ends WebSockets with the process.
@@ -217,9 +242,10 @@ impl Door {
             planted: Vec::new(),
             unreached: Unreached::default(),
             body_bytes: 0,
+            cut: None,
             upstream: None,
             is_logged: false,
-            in_flight: Some(InFlight::on(&self.in_flight.count)),
+            in_flight: None,
             underway: None,
         }
     }
@@ -254,6 +280,7 @@ impl Door {
                 if let Some(Caller::Known(proof)) = context.permit.as_ref().map(Permit::caller) {
                     context.entry.user = Some(log::Caller::Proved(proof.clone()));
                 }
+                self.expect_body(downstream, context)?;
                 let Some(asked) = Lasting::of(downstream) else { return Ok(false) };
                 self.serve_lasting(asked, downstream, context).await?;
                 return Ok(true);
@@ -298,21 +325,14 @@ impl Door {
         Ok(())
     }
 
-    fn request_body_filter(body: Option<&Bytes>, context: &mut Context) -> Result<()> {
-        context.body_bytes += body.map_or(0, |chunk| chunk.len() as u64);
-        let most = context.permit.as_ref().and_then(|permit| permit.route().max_body);
-        if most.is_some_and(|most| context.body_bytes > most) {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "body is larger than max_body"));
-        }
-        Ok(())
-    }
-
     fn response_filter(
         &self,
         downstream: &mut Downstream,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        framing::check_answer(response.version, &response.headers)
+            .map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())?;
         // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return answer::keep_ours(response, &self.stamp);
@@ -329,24 +349,15 @@ impl Door {
                 downstream.set_keepalive(None);
             }
         }
-        self.finish_head(response, context)
+        self.finish_head(response, downstream, context)
     }
 
     /// What every answer of the app gets.
-    fn finish_head(&self, response: &mut ResponseHeader, context: &mut Context) -> Result<()> {
+    fn finish_head(&self, response: &mut ResponseHeader, downstream: &Downstream, context: &mut Context) -> Result<()> {
+        self.list(downstream, context, Begun::Answer)?.is_answered();
         let Some(permit) = &context.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit, no answer"));
         };
-        // From here on it is a stream or a tunnel. One whose answer has not begun is a request, and gets its answer.
-        let proof = match permit.caller() {
-            Caller::Known(proof) => Some(proof.clone()),
-            Caller::Nobody { .. } => None,
-        };
-        if proof.is_some() || response.status == StatusCode::SWITCHING_PROTOCOLS {
-            let listed = self.underway.begin(proof);
-            context.underway =
-                Some(listed.ok_or_else(|| Error::explain(ErrorType::InternalError, "nothing could end it"))?);
-        }
         let asked = Asked {
             asking: context.asking.as_deref(),
             here: origins_of(context.here.as_deref()),
@@ -359,8 +370,8 @@ impl Door {
     }
 
     async fn fail_to_proxy(&self, downstream: &mut Downstream, error: &Error, context: &mut Context) -> FailToProxy {
+        let cut = context.cut.take();
         let reason = match (error.etype(), error.esource()) {
-            (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
             (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
                 Reason::Request("Connection names what it may not")
             }
@@ -373,6 +384,7 @@ impl Door {
             }
             _ => Reason::UpstreamUnreachable(self.failure(error, context)),
         };
+        let reason = cut.unwrap_or(reason);
         let code = reason.denial().spelling().status;
         // A 100 or 103 is no answer yet.
         if answered(downstream).is_none() {

@@ -1,6 +1,6 @@
 //! What becomes of a request: the head is read, own endpoints and handoffs are answered, everything else is admitted or refused.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use pingora::{http::RequestHeader, proxy::Session as Downstream};
@@ -34,9 +34,6 @@ impl Door {
         if let Some(reason) = Connection::of(downstream).and_then(Connection::refused) {
             return Err(reason.clone().into());
         }
-        if self.in_flight.count.load(Ordering::Relaxed) > self.in_flight.most {
-            return Err(Reason::TooManyRequests.into());
-        }
         wire::check(downstream)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
@@ -59,12 +56,14 @@ impl Door {
         }
         if let Some(endpoint) = endpoint {
             self.look_for_planted(&head, &visitor, context);
+            context.in_flight = Some(self.places.own.take()?);
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
             Request { gate: &self.gate, names: &self.names, head: &head, visitor: &visitor, clock: &self.clock };
         let route = self.gate.find(&head)?;
         context.concern(route.tenant.as_ref());
+        context.in_flight = Some(self.places.app.take()?);
         if route.policy != Policy::Public {
             self.look_for_planted(&head, &visitor, context);
         }
@@ -106,7 +105,7 @@ impl Door {
         context: &mut Context,
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
-        let body = body::read(downstream).await.map_err(Refused::exchange)?;
+        let body = body::read(downstream, &self.places.bodies).await.map_err(Refused::exchange)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, clock: &self.clock };
         let outcome = match endpoint {

@@ -5,6 +5,7 @@
 //! where a Close frame of ours can stand.
 
 mod frames;
+mod handshake;
 mod pass;
 mod tally;
 
@@ -29,6 +30,7 @@ use self::{
 };
 use crate::{alarm::Alarm, connection::Connection, socket::Socket, underway::Why, upstream::InFlight};
 
+pub use handshake::Handshake;
 pub use tally::{How, Open, Tally};
 
 /// It may be quiet for long.
@@ -179,7 +181,8 @@ impl Tunnel {
     /// Says goodbye to both sides between two frames, where that can be, and gives the client time to answer.
     async fn say_goodbye(&mut self, why: Why) {
         let (code, reason) = match why {
-            Why::SessionEnded => (IDENTITY_ENDED, "session ended"),
+            // A tunnel has no body.
+            Why::SessionEnded | Why::SlowBody => (IDENTITY_ENDED, "session ended"),
             Why::SignedOut => (IDENTITY_ENDED, "signed out"),
             Why::Stopping => (GOING_AWAY, ""),
         };

@@ -248,3 +248,38 @@ async fn a_health_check_of_http_1_0_without_a_host_is_answered_and_nothing_else(
         assert_eq!(client.receive(false).await.expect("an answer").status, status, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_admin_listener_answers_for_addresses_and_names_of_its_own() {
+    let (_upstream, door) = door_with("admin = \"127.0.0.1:0\"\nadmin_hosts = [\"Vestibule.Internal\"]").await;
+    let admin = door.admin().unwrap();
+    for (host, is_meant) in [
+        ("127.0.0.1", true),
+        ("127.0.0.1:9901", true),
+        ("[::1]:9901", true),
+        ("10.1.2.3", true),
+        ("localhost", true),
+        ("LOCALHOST:1", true),
+        ("vestibule.internal", true),
+        ("vestibule.internal:9901", true),
+        ("evil.test", false),
+        ("localhost.evil.test", false),
+        ("127.0.0.1.evil.test", false),
+        ("sub.vestibule.internal", false),
+        ("0x7f000001", false),
+        ("2130706433", false),
+        ("127.1", false),
+    ] {
+        for (method, path) in
+            [("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/revocations"), ("GET", "/x")]
+        {
+            let status = Ask::new(admin, method, path, host).send().await.status;
+            assert_eq!(status != 421, is_meant, "{host} {method} {path}: {status}");
+        }
+    }
+    for (path, status) in [("/readyz", 200), ("/healthz", 200), ("/metrics", 421), ("/x", 421)] {
+        let mut client = Client::connect(admin).await;
+        client.send(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
+        assert_eq!(client.receive(false).await.expect("an answer").status, status, "{path}");
+    }
+}

@@ -156,7 +156,7 @@ async fn a_websocket_is_a_tunnel_for_whoever_may_open_it() {
     assert!(seen.contains("x-user-id: maya") && seen.contains("upgrade: websocket"), "{seen}");
     assert!(seen.contains("sec-websocket-protocol: chat\r\n") && !seen.contains("bearer."), "{seen}");
     app.sends
-        .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
+        .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
         .await
         .unwrap();
     until(&mut client, "101").await;

@@ -32,7 +32,7 @@ async fn quiet_app() -> String {
                     if seen.ends_with(b"\r\n\r\n") {
                         let is_handshake = String::from_utf8_lossy(&seen).to_lowercase().contains("upgrade: websocket");
                         let answer: &[u8] = if is_handshake {
-                            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+                            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
                         } else {
                             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
                         };

@@ -134,6 +134,12 @@ impl H2 {
         timeout(PATIENCE, response).await.expect("an answer in time").unwrap().into_body()
     }
 
+    /// Begins a request whose body is sent as the test likes; its answer goes unread.
+    pub async fn upload(&mut self, request: Request<()>) -> h2::SendStream<Bytes> {
+        let mut sender = self.sender.clone().ready().await.unwrap();
+        sender.send_request(request, false).unwrap().1
+    }
+
     async fn exchange(&mut self, request: Request<()>, body: Option<&[u8]>) -> Result<Answer, h2::Error> {
         let mut sender = self.sender.clone().ready().await?;
         let (response, mut stream) = sender.send_request(request, body.is_none())?;
