@@ -229,15 +229,19 @@ fn token(
 }
 
 fn read_token(file: Option<&Path>) -> Result<String, Failure> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?,
+    let (bytes, name) = match file {
+        Some(file) => (std::fs::read(file), file.display().to_string()),
         None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| format!("standard input cannot be read: {e}"))?;
-            text
+            let mut bytes = Vec::new();
+            (std::io::stdin().read_to_end(&mut bytes).map(|_| bytes), "standard input".to_owned())
         }
     };
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let bytes = bytes.map_err(|e| format!("{name} cannot be read: {e}"))?;
+    if bytes.contains(&0) {
+        return Err(format!("{name} is UTF-16, as PowerShell writes it; save it as UTF-8 or ASCII"));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| format!("{name} is not text: {}", e.utf8_error()))?;
+    Ok(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
