@@ -185,6 +185,7 @@ impl Files {
                 }
                 live.reloads.took();
                 log::reloaded(config.tenants.count(), config.routes.len());
+                live.look_up_names();
             }
             Err(problems) => {
                 for problem in &problems {

@@ -12,7 +12,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
-    leftovers,
+    leftovers, loops,
     origin::{Preflight, Source},
     pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
@@ -74,6 +74,10 @@ impl Door {
             context.target = target;
         }
         let permit = self.gate.admit(route, &head, &visitor, context.now)?;
+        if let Err(looping) = loops::check(head.headers) {
+            context.entry.upstream = self.pools.get(permit.upstream().0).map(|pool| pool.name.clone());
+            return Err(looping.into());
+        }
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most
         {
