@@ -40,7 +40,9 @@ impl TokenError {
             }
             Self::Expired(_) => "ask the backend for a new token",
             Self::NotYet(_) => "nbf lies ahead: wait, or sign with nbf = now",
-            Self::UserClaim { held: Held::Nothing, .. } => "set this claim to the user's id, or see `dialect` and `claims`",
+            Self::UserClaim { held: Held::Nothing, .. } => {
+                "set this claim to the user's id, or see `dialect` and `claims`"
+            }
             Self::UserClaim { held: Held::Whole | Held::Number, .. } => {
                 "write the user's id as a string: String(id), str(id), id.to_s"
             }
@@ -65,7 +67,9 @@ fn parts(flaw: PartsFlaw) -> &'static str {
         PartsFlaw::TooLong => "send fewer claims: a token has 8 KiB at most",
         PartsFlaw::Empty => "send the token; here there is none",
         PartsFlaw::Scheme => "pass the token alone, without \"Bearer\": that belongs before it in the header, once",
-        PartsFlaw::Quotes => "remove the quotes: a backend that answers JSON has them around a text, so parse its answer",
+        PartsFlaw::Quotes => {
+            "remove the quotes: a backend that answers JSON has them around a text, so parse its answer"
+        }
         PartsFlaw::LineEnd => "remove the line end: trim what was read, and do not wrap the token",
         PartsFlaw::Spaces => "remove the space: the token alone, as the library returned it",
         PartsFlaw::Encrypted => "sign the token (JWS), do not encrypt it (JWE)",
@@ -80,7 +84,9 @@ fn parts(flaw: PartsFlaw) -> &'static str {
 fn time(claim: &str, held: Held) -> String {
     let (unit, of) = if claim == "tokenValidity" { ("minutes", "") } else { ("seconds", " since 1970") };
     match held {
-        Held::Nothing if claim == "iat" => "set iat to now, in whole seconds since 1970; some libraries do not add it".into(),
+        Held::Nothing if claim == "iat" => {
+            "set iat to now, in whole seconds since 1970; some libraries do not add it".into()
+        }
         Held::Nothing => format!("set {claim} to now plus the lifetime, in whole seconds since 1970"),
         Held::Number => format!("round {claim} down to whole {unit}, written without a point: Math.floor, int(), to_i"),
         Held::NumberAsText => format!("write {claim} as a number of whole {unit}, without quotes"),
@@ -125,7 +131,9 @@ fn roles(held: Held) -> &'static str {
         Held::Text | Held::NumberAsText => {
             "send an array, for a single role too: [\"agent\"]; .NET writes one Claim as a text, a string[] in Claims as an array"
         }
-        Held::Object => "send an array: in PHP put array_values() around what array_filter() or array_unique() returned",
+        Held::Object => {
+            "send an array: in PHP put array_values() around what array_filter() or array_unique() returned"
+        }
         Held::Nothing | Held::Null | Held::Boolean | Held::Whole | Held::Number | Held::List => {
             "send an array of strings, or leave the claim out"
         }
@@ -134,7 +142,7 @@ fn roles(held: Held) -> &'static str {
 
 fn text_flaw(flaw: TextFlaw) -> &'static str {
     match flaw {
-        TextFlaw::Empty => "send a name, or leave the role or the request for a token out",
+        TextFlaw::Empty => "send an id that is not empty",
         TextFlaw::TooLong(_) => "use a shorter id: 256 bytes at most for a user, 128 for a role",
         TextFlaw::Control => "remove line ends, tabs and other control characters",
         TextFlaw::Spaces => "remove the white space around it",
@@ -147,7 +155,9 @@ mod tests {
 
     #[test]
     fn hours_of_a_time_zone_are_told_from_a_clock_that_is_wrong() {
-        for (seconds, is) in [(3_600, true), (7_195, true), (19_800, true), (50_400, true), (1_000, false), (86_400, false)] {
+        for (seconds, is) in
+            [(3_600, true), (7_195, true), (19_800, true), (50_400, true), (1_000, false), (86_400, false)]
+        {
             assert_eq!(is_of_zones(seconds), is, "{seconds}");
         }
     }
