@@ -16,8 +16,10 @@ RUN awk '/^\[/ { skip = /^\[\[(bench|test|example)\]\]/ } !skip' Cargo.toml > sl
  && rm -r src
 
 # The starter that `vestibule init` writes is part of the binary.
-COPY proxy.toml .
+COPY proxy.toml build.rs ./
 COPY src src
+# The commit, for `vestibule --version`: the image is built without the repository.
+ARG VESTIBULE_REVISION
 # Copied files keep their times, which may be older than the empty program's.
 RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked
 

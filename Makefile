@@ -69,4 +69,4 @@ setup: ## install what the tests need, without running them
 # ---- To ship it
 
 docker: ## the image vestibule:latest
-	docker build -t vestibule .
+	docker build -t vestibule --build-arg VESTIBULE_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null)" .

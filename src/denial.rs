@@ -174,10 +174,15 @@ pub enum Reason {
     TooManyRequests,
     #[error("too many failures from this address")]
     TooManyFailures(Duration),
-    #[error("upstream failed, {0}")]
+    #[error("upstream {0}")]
     UpstreamUnreachable(String),
-    #[error("upstream took too long, {0}")]
+    #[error("upstream {0}")]
     UpstreamTimeout(String),
+    /// The request has been here so often before.
+    #[error(
+        "upstream leads back to Vestibule: the request has passed {0} times (CDN-Loop); point servers at the app itself"
+    )]
+    Loop(usize),
 }
 
 impl Reason {
@@ -205,7 +210,7 @@ impl Reason {
             Self::BodyTooLarge | Self::IdentityTooLarge => Denial::PayloadTooLarge,
             Self::TooManyFailures(_) => Denial::RateLimited,
             Self::TooManyConnections | Self::TooManyRequests => Denial::Overloaded,
-            Self::UpstreamUnreachable(_) => Denial::UpstreamUnreachable,
+            Self::UpstreamUnreachable(_) | Self::Loop(_) => Denial::UpstreamUnreachable,
             Self::UpstreamTimeout(_) => Denial::UpstreamTimeout,
         }
     }

@@ -13,7 +13,7 @@
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
-//! | 5 | [`gate`], [`leftovers`], [`exchange`] | async, no sockets, no Pingora |
+//! | 5 | [`gate`], [`leftovers`], [`exchange`], [`loops`] | async, no sockets, no Pingora |
 //! | 6 | [`pages`], [`config`] | files, environment |
 //! | 7 | [`request_id`], [`socket`], [`alarm`], [`connection`], [`underway`], [`tunnel`], [`wire`], [`body`], [`log`], [`upstream`], [`places`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`bind`], [`listener`], [`live`], [`server`], [`signals`], [`systemd`], [`watch`], [`reload`], [`handover`], [`service`], [`demo`], [`cli`] | sockets, processes, clap |
@@ -51,6 +51,7 @@ pub mod limits;
 pub mod listener;
 pub mod live;
 pub mod log;
+pub mod loops;
 pub mod metrics;
 pub mod origin;
 pub mod pages;

@@ -104,6 +104,11 @@ impl Live {
         }
     }
 
+    /// Says which names of servers do not resolve, without waiting for them.
+    pub fn look_up_names(&self) {
+        self.current.door().look_up_names();
+    }
+
     /// Ends the requests of those who would not be admitted any more.
     pub fn end_expired(&self) {
         self.current.door().end_expired();

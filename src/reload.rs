@@ -191,6 +191,7 @@ impl Files {
                 self.warned.clone_from(&config.warnings);
                 live.reloads.took();
                 log::reloaded(config.tenants.count(), config.routes.len());
+                live.look_up_names();
             }
             Err(problems) => {
                 let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);

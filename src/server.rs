@@ -84,6 +84,7 @@ pub async fn start_on(config: &Config, clock: Clock, listeners: Listeners) -> Re
     }
     let serving = serve(live.public.clone(), main, Hours { paused: is_paused, closing: is_closing, stopped });
     crate::log::serving(address, config.tenants.count(), config.routes.len());
+    live.look_up_names();
     Ok(Running {
         address,
         admin: admin_address,

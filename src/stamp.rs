@@ -22,7 +22,7 @@ use crate::{
     head::elements,
     identity::Identity,
     leftovers::{self, AppCookies},
-    query,
+    loops, query,
     route::{Bearer, Route},
     tenant::Tenants,
     token,
@@ -211,7 +211,8 @@ impl Stamp {
         request.insert_header("X-Forwarded-For", chain)?;
         request.insert_header("X-Forwarded-Proto", visitor.scheme)?;
         request.insert_header("X-Forwarded-Host", visitor.authority.as_str())?;
-        request.insert_header("X-Request-Id", request_id)
+        request.insert_header("X-Request-Id", request_id)?;
+        request.insert_header("CDN-Loop", loops::passed(&request.headers))
     }
 
     fn identify(&self, request: &mut RequestHeader, identity: &Identity) -> pingora::Result<()> {

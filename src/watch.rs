@@ -1,23 +1,24 @@
 //! Files that change, whichever way they are changed: written, renamed over, or swapped by a symbolic link on the way to them.
 //!
-//! Folders are watched, because a file that was renamed over is another. What counts is a finished write: a file that is still
-//! open to its writer may be half of itself, and valid all the same.
+//! Folders are watched for names that come and go and for writers that close, because a file that was renamed over is another.
+//! Each file itself is watched for its first write: what is still open to its writer may be half of itself, and valid all the
+//! same. So a log beside them, which is written all the time, wakes nobody.
 
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    fs,
-    os::unix::fs::MetadataExt,
+    fs, io,
     path::{Component, Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, ModifyKind},
-};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, task::JoinHandle};
 
-use crate::config::ANY;
+#[cfg(target_os = "linux")]
+mod inotify;
 
 /// What happened to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +33,18 @@ pub enum Touch {
 
 /// Files under watch, until dropped.
 pub struct Watch {
-    _watcher: RecommendedWatcher,
+    task: JoinHandle<()>,
     places: HashSet<PathBuf>,
+    /// Whether a folder under watch has gone, or is another.
+    is_stale: Arc<AtomicBool>,
     /// Why not all of it is watched.
-    pub lost: Option<notify::Error>,
+    pub lost: Option<io::Error>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// As many symbolic links as Linux follows.
@@ -43,50 +52,24 @@ const MOST_LINKS: usize = 40;
 
 impl Watch {
     /// Watches files, and tells what happens to them.
-    pub fn on<'p>(files: impl Iterator<Item = &'p Path>, told: UnboundedSender<Touch>) -> notify::Result<Self> {
+    #[cfg(target_os = "linux")]
+    pub fn on<'p>(files: impl Iterator<Item = &'p Path>, told: UnboundedSender<Touch>) -> io::Result<Self> {
         let places: HashSet<PathBuf> = files.flat_map(way_to).collect();
-        let of_interest = places.clone();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            for touch in touches(event, &of_interest) {
-                // Nobody listens any more when this is not received.
-                let _ = told.send(touch);
-            }
-        })?;
-        let folders: HashSet<&Path> = places.iter().filter_map(|place| place.parent()).collect();
-        let watched = folders.into_iter().map(|folder| watcher.watch(folder, RecursiveMode::NonRecursive));
-        let lost = watched.filter_map(Result::err).last();
-        Ok(Self { _watcher: watcher, places, lost })
+        let is_stale = Arc::new(AtomicBool::new(false));
+        let (watches, lost) = inotify::Watches::on(places.clone(), is_stale.clone())?;
+        Ok(Self { task: tokio::spawn(watches.tell(told)), places, is_stale, lost })
+    }
+
+    /// Files are watched on Linux alone.
+    #[cfg(not(target_os = "linux"))]
+    pub fn on<'p>(_: impl Iterator<Item = &'p Path>, _: UnboundedSender<Touch>) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Whether it watches these files the way they are reached now.
     pub fn is_on<'p>(&self, files: impl Iterator<Item = &'p Path>) -> bool {
-        files.flat_map(way_to).collect::<HashSet<_>>() == self.places
+        !self.is_stale.load(Ordering::SeqCst) && files.flat_map(way_to).collect::<HashSet<_>>() == self.places
     }
-}
-
-fn touches(event: notify::Result<Event>, of_interest: &HashSet<PathBuf>) -> Vec<Touch> {
-    let Ok(event) = event else { return vec![Touch::Other] };
-    if event.need_rescan() {
-        return vec![Touch::Other];
-    }
-    let paths = event
-        .paths
-        .into_iter()
-        .filter(|path| of_interest.contains(path) || of_interest.contains(&path.with_file_name(ANY)));
-    let touch = |path: PathBuf| match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Modify(ModifyKind::Name(_))
-        | EventKind::Remove(_) => Some(Touch::Done(path)),
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Touch::Begun(path)),
-        EventKind::Modify(_) => Some(Touch::Other),
-        // A link is whole when it is made; a file is still to be written.
-        EventKind::Create(_) => {
-            let is_whole = fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file() || meta.nlink() > 1);
-            is_whole.then_some(Touch::Done(path))
-        }
-        EventKind::Access(_) | EventKind::Any | EventKind::Other => None,
-    };
-    paths.filter_map(touch).collect()
 }
 
 /// Every place on the way to a file that decides what it is: its own, and that of each symbolic link. All in folders without

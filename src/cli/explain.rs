@@ -1,6 +1,6 @@
 //! Shows the decision about a token, check by check, with the remedy for the one that fails.
 
-use std::{net::Ipv4Addr, process::ExitCode, sync::Arc};
+use std::{borrow::Cow, net::Ipv4Addr, process::ExitCode, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
@@ -38,12 +38,16 @@ pub fn explain(
     let host = host.map_or_else(|| likely_host(config), str::to_owned);
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(|_| format!("{host:?} is no host"))?);
-    let bearer =
-        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "the token holds bytes no header can")?;
-    headers.insert(header::AUTHORIZATION, bearer);
+    // What no header can hold in one piece, such as a line end, is refused here as the exchange would refuse it in a body.
+    let unfit = Parts::decode(token).err().filter(|_| !token.bytes().all(|b| b.is_ascii_graphic()));
+    if unfit.is_none()
+        && let Ok(bearer) = HeaderValue::from_str(&format!("Bearer {token}"))
+    {
+        headers.insert(header::AUTHORIZATION, bearer);
+    }
     let gate = server::gate(config, Arc::new(Ledger::in_memory(1)));
     let decided = match Head::parse(&method, path.as_bytes(), None, &headers) {
-        Ok(head) => decide(&gate, &head, token, now),
+        Ok(head) => decide(&gate, &head, (token, unfit), now),
         Err(error) => Decided { steps: Vec::new(), verdict: Err(error.into()) },
     };
     say(&decided.text(&method, &host, path))?;
@@ -67,7 +71,7 @@ enum Step {
     Roles,
 }
 
-fn decide(gate: &Gate, head: &Head<'_>, token: &str, now: UnixTime) -> Decided {
+fn decide(gate: &Gate, head: &Head<'_>, (token, unfit): (&str, Option<TokenError>), now: UnixTime) -> Decided {
     let visitor = Visitor::read(head, Ipv4Addr::LOCALHOST.into(), "http", &[]);
     let decision = gate.decide(head, &visitor, now);
     let mut steps = vec![(Step::Head, "the head is read in one way only".to_owned())];
@@ -87,6 +91,9 @@ fn decide(gate: &Gate, head: &Head<'_>, token: &str, now: UnixTime) -> Decided {
         if matches!(&route.policy, Policy::Require(roles) if !roles.is_empty()) {
             steps.push((Step::Roles, "it brings a role the route asks for".into()));
         }
+    }
+    if let Some(error) = unfit.filter(|_| !is_open) {
+        return Decided { steps, verdict: Err(error.into()) };
     }
     // A report_only route forwards what it refuses; here the refusal is what is asked for.
     let verdict = match decision {
@@ -152,9 +159,9 @@ fn step_of(reason: &Reason) -> Step {
     }
 }
 
-fn remedy(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::Token(error) => TokenError::remedy(error),
+fn remedy(reason: &Reason) -> Cow<'static, str> {
+    let text = match reason {
+        Reason::Token(error) => return error.remedy(),
         Reason::Head(HeadError::Method) => "use another method",
         Reason::Head(_) => "ask for a plain path of a plain host",
         Reason::Route(RouteError::None) => "add a [[routes]] entry for this host and path, or give --host",
@@ -171,7 +178,8 @@ fn remedy(reason: &Reason) -> &'static str {
         Reason::Credential(_) => "pass the token alone, without \"Bearer\"",
         Reason::Role => "sign with one of the route's roles, and see that allow_roles lets it through",
         _ => "look at the log line of the refusal",
-    }
+    };
+    text.into()
 }
 
 fn likely_host(config: &Config) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod ask;
 mod explain;
 mod health;
 mod init;
+mod manual;
 mod revoke;
 mod sign;
 
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     admin::Order,
@@ -30,7 +31,7 @@ use crate::{
 
 /// Turns a support widget's token into a portal session, and tells the app behind who is calling.
 #[derive(Parser)]
-#[command(name = "vestibule", version, arg_required_else_help = true)]
+#[command(name = "vestibule", version = env!("VESTIBULE_VERSION"), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -67,7 +68,9 @@ enum Command {
     #[command(after_help = "Example:\n  (umask 077; vestibule secret > acme.key)")]
     Secret,
     /// Sign a widget token, for trying things out
-    #[command(after_help = "Example:\n  vestibule token --tenant ten_acme --user maya --role agent --ttl 10m")]
+    #[command(
+        after_help = "Examples:\n  vestibule token --tenant ten_acme --user maya --role agent --ttl 10m\n  vestibule token --tenant ten_acme --user maya --email maya@acme.example --claim locale=de"
+    )]
     Token {
         /// The tenant's id
         #[arg(long)]
@@ -78,6 +81,18 @@ enum Command {
         /// A role; may be given more than once
         #[arg(long = "role")]
         roles: Vec<String>,
+        /// The user's e-mail address
+        #[arg(long)]
+        email: Option<String>,
+        /// The user's name
+        #[arg(long)]
+        name: Option<String>,
+        /// The user's plan
+        #[arg(long)]
+        plan: Option<String>,
+        /// A further claim, such as `locale=de`; may be given more than once. The value is JSON where it can be read as such
+        #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = sign::claim)]
+        claims: Vec<(String, serde_json::Value)>,
         /// How long it lives: 90s, 10m, 1h [default: 1h, or less where the tenant allows less]
         #[arg(long, value_parser = duration)]
         ttl: Option<Duration>,
@@ -135,6 +150,18 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  vestibule completions bash > /etc/bash_completion.d/vestibule")]
+    Completions {
+        /// For which shell
+        shell: manual::Shell,
+    },
+    /// Print the manual page, or that of a command
+    #[command(after_help = "Examples:\n  vestibule man > vestibule.1\n  vestibule man token | man -l -")]
+    Man {
+        /// Of which command [default: of all of them, in short]
+        command: Option<String>,
+    },
 }
 
 /// What went wrong, in one line or several; all of it goes to standard error.
@@ -151,8 +178,9 @@ pub fn main() -> ExitCode {
         }),
         Command::Init => init::init(Path::new("")),
         Command::Secret => say(&secret::generate()),
-        Command::Token { tenant, user, roles, ttl, config } => {
-            load(&config.file).and_then(|config| token(&config, &tenant, &user, &roles, ttl))
+        Command::Token { tenant, user, roles, email, name, plan, claims, ttl, config } => {
+            let wanted = sign::Wanted { user, roles, email, name, plan, claims, ttl };
+            load(&config.file).and_then(|config| token(&config, &tenant, &wanted))
         }
         Command::Explain { host, path, method, token_file, config } => load(&config.file).and_then(|config| {
             let token = read_token(token_file.as_deref())?;
@@ -162,6 +190,8 @@ pub fn main() -> ExitCode {
             .and_then(|config| revoke::revoke(&config.listen, &Order { tenant, user, session, everyone })),
         Command::Health(config) => load(&config.file).and_then(|config| health::ask(&config.listen)),
         Command::Demo { port } => demo(port, &cli.log),
+        Command::Completions { shell } => manual::completions(shell, &mut Cli::command()),
+        Command::Man { command } => manual::page(command.as_deref(), Cli::command()),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{failure}");
@@ -243,31 +273,29 @@ fn check(file: &Path) -> Result<(ExitCode, Warnings), Failure> {
     Ok((say(&config.summary())?, warnings))
 }
 
-fn token(
-    config: &Config,
-    tenant: &str,
-    user: &str,
-    roles: &[String],
-    ttl: Option<Duration>,
-) -> Result<ExitCode, Failure> {
+fn token(config: &Config, tenant: &str, wanted: &sign::Wanted) -> Result<ExitCode, Failure> {
     let found = config.tenants.alone(&TenantId::new(tenant)).and_then(|candidates| candidates.sole());
     let tenant: &Arc<_> = found.ok_or_else(|| {
         let all: Vec<&str> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
         format!("there is no tenant {tenant:?}; use one of {}", all.join(", "))
     })?;
-    say(&sign::sign(tenant, user, roles, ttl, Clock::system().now())?)
+    say(&sign::sign(tenant, wanted, Clock::system().now())?)
 }
 
 fn read_token(file: Option<&Path>) -> Result<String, Failure> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?,
+    let (bytes, name) = match file {
+        Some(file) => (std::fs::read(file), file.display().to_string()),
         None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| format!("standard input cannot be read: {e}"))?;
-            text
+            let mut bytes = Vec::new();
+            (std::io::stdin().read_to_end(&mut bytes).map(|_| bytes), "standard input".to_owned())
         }
     };
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let bytes = bytes.map_err(|e| format!("{name} cannot be read: {e}"))?;
+    if bytes.contains(&0) {
+        return Err(format!("{name} is UTF-16, as PowerShell writes it; save it as UTF-8 or ASCII"));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| format!("{name} is not text: {}", e.utf8_error()))?;
+    Ok(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -22,8 +22,22 @@ pub fn revoke(listen: &Listen, order: &Order) -> Result<ExitCode, String> {
         ask(admin, "POST /revocations", &headers, &body).map_err(|e| format!("{admin} does not answer: {e}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.starts_with("HTTP/1.1 204 ") {
-        return say("revoked");
+        return say(&format!("revoked: {}", whom(order)));
     }
     let text = if body.is_empty() { head.lines().next().unwrap_or_default() } else { body.trim_end() };
     Err(format!("not revoked: {text}"))
+}
+
+/// Whose sessions and tokens have ended. Whether there were any, nobody knows: a session is in its cookie alone.
+fn whom(order: &Order) -> String {
+    let tenant = &order.tenant;
+    match (&order.user, &order.session) {
+        (Some(user), _) => format!(
+            "user {user} of {tenant}; sessions and tokens issued until now have ended, if there were any (no list of users is kept: check the spelling)"
+        ),
+        (None, Some(session)) => {
+            format!("session {session} of {tenant}, if there was one (no list of sessions is kept)")
+        }
+        (None, None) => format!("everyone of {tenant}; sessions and tokens issued until now have ended"),
+    }
 }

@@ -203,12 +203,22 @@ impl Door {
         self.websockets.clone()
     }
 
-    /// Which server failed, and how.
+    /// Which upstream failed, which server, and how.
     fn failure(&self, error: &Error, context: &Context) -> String {
-        let server = self.pool(context).ok().zip(context.upstream.as_ref()).map(|(pool, server)| pool.address(server));
-        match server {
-            Some(server) => format!("{server}: {}", error.etype().as_str()),
-            None => error.etype().as_str().to_owned(),
+        match self.pool(context) {
+            Ok(pool) => {
+                let why = pool.failure(context.upstream.as_ref(), error, &context.unreached);
+                format!("{}: {why}", pool.name)
+            }
+            Err(_) => error.etype().as_str().to_owned(),
+        }
+    }
+
+    /// Says which names of servers do not resolve, without waiting for them.
+    pub fn look_up_names(&self) {
+        for pool in &self.pools {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.look_up_names().await });
         }
     }
 
@@ -298,7 +308,8 @@ impl Door {
         let timeout = self.response_timeout(context)?;
         let picked = pool.pick(&mut context.unreached, timeout).await;
         context.entry.upstream = Some(pool.name.clone());
-        let (mut peer, server) = picked.map_err(|e| Error::explain(ErrorType::ConnectError, e).into_up())?;
+        let unreachable = || Error::explain(ErrorType::ConnectError, "no server can be reached").into_up();
+        let (mut peer, server) = picked.ok_or_else(unreachable)?;
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         context.upstream = Some(server);
         Ok(Box::new(peer))
@@ -400,10 +411,11 @@ impl Door {
 
     fn fail_to_connect(&self, context: &mut Context, mut error: Box<Error>) -> Box<Error> {
         // Nothing was sent, so the next server may have it, whatever the method.
-        if let Some(server) = &context.upstream {
-            context.unreached.mark(server);
-        }
-        let more = self.pool(context).is_ok_and(|pool| pool.has_more(context.unreached));
+        let server = context.upstream.take();
+        let more = match (self.pool(context), &server) {
+            (Ok(pool), Some(server)) => pool.failed(server, &error, &mut context.unreached),
+            _ => false,
+        };
         error.set_retry(more);
         error
     }

@@ -13,7 +13,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::Head,
-    leftovers,
+    leftovers, loops,
     origin::{Preflight, Source},
     pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
@@ -77,6 +77,10 @@ impl Door {
             None => {}
         }
         let permit = self.gate.admit(route, &head, &visitor, self.clock.now())?;
+        if let Err(looping) = loops::check(head.headers) {
+            context.entry.upstream = self.pools.get(permit.upstream().0).map(|pool| pool.name.clone());
+            return Err(looping.into());
+        }
         if let (Some(most), Some(length)) = (route.max_body, body::length(head.headers))
             && length > most
         {

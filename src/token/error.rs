@@ -1,16 +1,17 @@
-//! Why a token is refused: which check failed, said for the log, with the remedy for the developer whose backend signs.
+//! Why a token is refused: which check failed, said for the log. What to do about it is in [`remedy`](super::remedy).
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::time::{UnixTime, spell_duration};
+use super::flaw::{Held, PartsFlaw, TextFlaw, Unit};
+use crate::time::spell_duration;
 
 /// Why a token is refused, for the log and `explain`; never a value from the token but its times.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
-    #[error("not three parts of unpadded base64url in at most 8 KiB")]
-    Parts,
+    #[error("{0}")]
+    Parts(PartsFlaw),
     #[error("{0} is not one JSON object without duplicate members, nested at most 16 deep: {1}")]
     Json(&'static str, String),
     #[error("header has no alg of type string")]
@@ -31,20 +32,30 @@ pub enum TokenError {
     NoRevoke,
     #[error("revoke claim is neither \"user\" nor \"everyone\"")]
     RevokeWhom,
-    #[error("{0} is missing or not a whole number of seconds")]
-    Time(&'static str),
+    #[error("{}", time_text(.claim, *.held))]
+    Time { claim: &'static str, held: Held },
+    #[error("{claim} is in {unit}, not in seconds")]
+    Unit { claim: &'static str, unit: Unit },
     #[error("token lives {lived} s, longer than {}", spell_duration(*.most))]
-    TooLong { lived: i64, most: Duration, expires_at: UnixTime },
+    TooLong { lived: i64, most: Duration },
     #[error("clock is {0} s behind iat")]
     FromTheFuture(i64),
     #[error("expired {0} s ago")]
     Expired(i64),
     #[error("not valid for another {0} s")]
     NotYet(i64),
-    #[error("user claim is not a plain string of 1 to 256 bytes")]
-    User,
-    #[error("roles claim is not an array of at most 64 plain strings of 1 to 128 bytes")]
-    Roles,
+    #[error("{}", claim_text("user", .claim, *.held, "a string"))]
+    UserClaim { claim: String, held: Held },
+    #[error("user {0}")]
+    User(TextFlaw),
+    #[error("{}", claim_text("roles", .claim, *.held, "an array"))]
+    RolesClaim { claim: String, held: Held },
+    #[error("{0} roles, more than 64")]
+    RoleCount(usize),
+    #[error("a role is {0}, not a string")]
+    RoleClaim(Held),
+    #[error("a role {0}")]
+    Role(TextFlaw),
     #[error("a role is above the tenant's ceiling")]
     ExcessRole,
     #[error("{0} claim is not a string without control characters")]
@@ -59,9 +70,19 @@ pub enum TokenError {
     Issuer,
 }
 
-/// As seconds, the year 5138; as milliseconds, 1973.
-fn is_milliseconds(number: i64) -> bool {
-    number > 100_000_000_000
+fn time_text(claim: &str, held: Held) -> String {
+    let unit = if claim == "tokenValidity" { "minutes" } else { "seconds" };
+    match held {
+        Held::Nothing => format!("{claim} is missing"),
+        held => format!("{claim} is {held}, not a whole number of {unit}"),
+    }
+}
+
+fn claim_text(what: &str, claim: &str, held: Held, wanted: &str) -> String {
+    match held {
+        Held::Nothing => format!("{what} claim {claim} is missing"),
+        held => format!("{what} claim {claim} is {held}, not {wanted}"),
+    }
 }
 
 /// The checks a token goes through, for [`explain`](crate::cli) to show.
@@ -111,18 +132,20 @@ impl TokenError {
     /// The check that failed.
     pub fn check(&self) -> Check {
         match self {
-            Self::Parts => Check::Parts,
+            Self::Parts(_) => Check::Parts,
             Self::Json(..) => Check::Json,
             Self::AlgorithmMissing | Self::Extension(_) => Check::Header,
             Self::UnknownKey | Self::Algorithm => Check::Key,
             Self::Signature | Self::KeyOutOfDate { .. } => Check::Signature,
             Self::Revoke | Self::NoRevoke | Self::RevokeWhom => Check::Kind,
-            Self::Time("nbf") | Self::NotYet(_) => Check::NotBefore,
-            Self::Time(_) | Self::TooLong { .. } => Check::Lifetime,
+            Self::Time { claim: "nbf", .. } | Self::Unit { claim: "nbf", .. } | Self::NotYet(_) => Check::NotBefore,
+            Self::Time { .. } | Self::Unit { .. } | Self::TooLong { .. } => Check::Lifetime,
             Self::FromTheFuture(_) => Check::IssuedAt,
             Self::Expired(_) => Check::Expiry,
-            Self::User => Check::User,
-            Self::Roles | Self::ExcessRole => Check::Roles,
+            Self::UserClaim { .. } | Self::User(_) => Check::User,
+            Self::RolesClaim { .. } | Self::RoleCount(_) | Self::RoleClaim(_) | Self::Role(_) | Self::ExcessRole => {
+                Check::Roles
+            }
             Self::Profile(_) => Check::Profile,
             Self::TenantMissing | Self::Tenant => Check::Tenant,
             Self::Audience => Check::Audience,
@@ -146,42 +169,6 @@ impl TokenError {
             | Check::Tenant
             | Check::Audience
             | Check::Issuer => false,
-        }
-    }
-
-    /// What to do about it, for the developer whose backend signs.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::Parts => "send the token as the library returned it, without quotes or line ends",
-            Self::Json(..) => "sign a plain object with your library; do not build the JSON by hand",
-            Self::AlgorithmMissing | Self::Algorithm => {
-                "sign with the algorithm of the tenant's key, HS256 unless it says otherwise"
-            }
-            Self::Extension(_) => "sign without this header member",
-            Self::UnknownKey => "leave kid out, or use the id of one of the tenant's keys",
-            Self::KeyOutOfDate { .. } => "sign with a key that is in force",
-            Self::Signature => {
-                "sign with the tenant's secret, byte for byte: look for a line end, or a text/base64 mix-up (see `format`)"
-            }
-            Self::Revoke => "post it to /_auth/revoke instead",
-            Self::NoRevoke | Self::RevokeWhom => "set revoke to \"user\" or \"everyone\"",
-            Self::Time(_) => "set iat and exp as whole seconds since 1970",
-            Self::TooLong { expires_at, .. } if is_milliseconds(expires_at.0) => {
-                "exp is in milliseconds; divide by 1000"
-            }
-            Self::TooLong { .. } => "sign for a shorter time, or raise max_token_lifetime",
-            Self::FromTheFuture(ahead) if is_milliseconds(*ahead) => "iat is in milliseconds; divide by 1000",
-            Self::FromTheFuture(_) => "set the clocks of both machines by NTP, or raise leeway (60s at most)",
-            Self::Expired(_) => "ask the backend for a new token",
-            Self::NotYet(_) => "nbf lies ahead: wait, or sign with nbf = now",
-            Self::User => "put the user's id there as a string, without control characters or spaces around it",
-            Self::Roles => "send an array of strings, or leave the claim out",
-            Self::ExcessRole => "sign without that role, or add it to allow_roles",
-            Self::Profile(_) => "send a string, null, or leave the claim out",
-            Self::TenantMissing => "put the tenant's id there as a string",
-            Self::Tenant => "set the tenant claim to the tenant's id, or open the tenant's own host",
-            Self::Audience => "set aud to the tenant's audience",
-            Self::Issuer => "set iss to the tenant's issuer",
         }
     }
 }

@@ -4,7 +4,9 @@
 //! signature; everything else is checked here, because the crate lets a claim of the wrong type or an unknown `crit` pass.
 
 mod error;
+mod flaw;
 mod order;
+mod remedy;
 mod shape;
 
 use std::{cell::Cell, time::Duration};
@@ -20,6 +22,7 @@ use crate::{
 };
 
 pub use error::{Check, TokenError};
+pub use flaw::{Held, PartsFlaw, TextFlaw, Unit};
 pub use order::{Order, Whom, verify_order};
 pub use shape::{is_jwt, redacted, without_tokens};
 
@@ -101,13 +104,14 @@ pub struct Claims {
 impl<'a> Parts<'a> {
     /// Splits and decodes compact serialization: three parts of canonical unpadded base64url (RFC 7515 section 7.1).
     pub fn decode(token: &'a str) -> Result<Self, TokenError> {
+        let flawed = || TokenError::Parts(PartsFlaw::of(token));
         if token.len() > LONGEST {
-            return Err(TokenError::Parts);
+            return Err(flawed());
         }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Parts)?;
-        let (header, claims) = signing_input.split_once('.').ok_or(TokenError::Parts)?;
+        let (signing_input, signature) = token.rsplit_once('.').ok_or_else(flawed)?;
+        let (header, claims) = signing_input.split_once('.').ok_or_else(flawed)?;
         // The engine refuses padding, stray bits and any other alphabet, so there is one spelling of each token.
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Parts);
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| flawed());
         decode(signature)?;
         Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)?, tried: Cell::new(0) })
     }
@@ -180,11 +184,20 @@ impl Jwt<'_> {
         key.signed(self.parts.signing_input.as_bytes(), self.parts.signature)
     }
 
+    /// A date, or `None` where the claim is missing.
     fn seconds(&self, claim: &'static str) -> Result<Option<i64>, TokenError> {
+        let number = self.whole(claim)?;
+        match number.and_then(Unit::of) {
+            Some(unit) => Err(TokenError::Unit { claim, unit }),
+            None => Ok(number),
+        }
+    }
+
+    fn whole(&self, claim: &'static str) -> Result<Option<i64>, TokenError> {
         match self.claims.member(claim) {
             None => Ok(None),
-            Some(Json::Whole(seconds)) => Ok(Some(*seconds)),
-            Some(_) => Err(TokenError::Time(claim)),
+            Some(Json::Whole(number)) => Ok(Some(*number)),
+            held => Err(TokenError::Time { claim, held: Held::of(held) }),
         }
     }
 }
@@ -252,18 +265,19 @@ struct Times {
 
 /// RFC 7519 sections 4.1.4 to 4.1.6, with whole seconds only.
 fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, TokenError> {
-    let issued_at = UnixTime(jwt.seconds("iat")?.ok_or(TokenError::Time("iat"))?);
+    let missing = |claim| TokenError::Time { claim, held: Held::Nothing };
+    let issued_at = UnixTime(jwt.seconds("iat")?.ok_or_else(|| missing("iat"))?);
     let expires_at = match jwt.seconds("exp")? {
         Some(seconds) => UnixTime(seconds),
         None if rules.validity_in_minutes => {
-            let minutes = jwt.seconds("tokenValidity")?.unwrap_or(15);
+            let minutes = jwt.whole("tokenValidity")?.unwrap_or(15);
             UnixTime(issued_at.0.saturating_add(minutes.saturating_mul(60)))
         }
-        None => return Err(TokenError::Time("exp")),
+        None => return Err(missing("exp")),
     };
     let lived = expires_at.since(issued_at);
     if u64::try_from(lived).is_ok_and(|lived| lived > rules.max_lifetime.as_secs()) {
-        return Err(TokenError::TooLong { lived, most: rules.max_lifetime, expires_at });
+        return Err(TokenError::TooLong { lived, most: rules.max_lifetime });
     }
     let from = issued_at.minus(rules.leeway);
     if from > now {
@@ -287,30 +301,36 @@ fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, Toke
     })
 }
 
-/// No control characters, and no white space around it: a header would lose that and name somebody else.
-fn is_plain(text: &str, longest: usize) -> bool {
-    !text.is_empty() && text.len() <= longest && text.trim() == text && !text.chars().any(char::is_control)
-}
-
 /// Whether a token could name this user.
 pub fn is_plain_user(user: &str) -> bool {
-    is_plain(user, LONGEST_USER)
+    TextFlaw::of(user, LONGEST_USER).is_none()
 }
 
 fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
-    jwt.text(&claims.user).filter(|user| is_plain_user(user)).map(str::to_owned).ok_or(TokenError::User)
+    let held = jwt.claims.at(&claims.user);
+    let Some(user) = held.and_then(Json::text) else {
+        return Err(TokenError::UserClaim { claim: claims.user.clone(), held: Held::of(held) });
+    };
+    match TextFlaw::of(user, LONGEST_USER) {
+        Some(flaw) => Err(TokenError::User(flaw)),
+        None => Ok(user.to_owned()),
+    }
 }
 
 fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
-    let claim = rules.claims.roles.as_deref().and_then(|claim| jwt.claims.at(claim));
-    let list = match claim {
+    let Some(claim) = &rules.claims.roles else { return Ok(Vec::new()) };
+    let list = match jwt.claims.at(claim) {
         None => return Ok(Vec::new()),
         Some(Json::List(list)) if list.len() <= MOST_ROLES => list,
-        Some(_) => return Err(TokenError::Roles),
+        Some(Json::List(list)) => return Err(TokenError::RoleCount(list.len())),
+        held => return Err(TokenError::RolesClaim { claim: claim.clone(), held: Held::of(held) }),
     };
     let mut roles = Vec::with_capacity(list.len());
-    for role in list {
-        let role = role.text().filter(|role| is_plain(role, LONGEST_ROLE)).ok_or(TokenError::Roles)?;
+    for item in list {
+        let role = item.text().ok_or_else(|| TokenError::RoleClaim(Held::of(Some(item))))?;
+        if let Some(flaw) = TextFlaw::of(role, LONGEST_ROLE) {
+            return Err(TokenError::Role(flaw));
+        }
         match &rules.ceiling {
             ceiling if ceiling.admits(role) => roles.push(role.to_owned()),
             Ceiling::Reject(_) => return Err(TokenError::ExcessRole),

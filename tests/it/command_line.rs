@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::{Ask, Process, Secrets, eventually, free_port};
 
-fn vestibule(folder: &Path, args: &[&str]) -> Command {
+pub fn vestibule(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command.args(args).current_dir(folder).env_remove("RUST_LOG");
     for name in ["SESSION", "ACME", "OLD_ACME", "GLOBEX"] {
@@ -21,7 +21,7 @@ fn vestibule(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn output(folder: &Path, args: &[&str], stdin: &str) -> Output {
+pub fn output(folder: &Path, args: &[&str], stdin: &str) -> Output {
     let mut child =
         vestibule(folder, args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that reads nothing may have ended already.
@@ -29,12 +29,12 @@ fn output(folder: &Path, args: &[&str], stdin: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// A folder as `vestibule init` leaves it, with the listener on a free port.
-fn initialised() -> tempfile::TempDir {
+pub fn initialised() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let done = output(folder.path(), &["init"], "");
     assert!(done.status.success(), "{}", text(&done.stderr));
@@ -169,19 +169,6 @@ fn explain_names_the_failed_check_and_its_remedy() {
     let old = Secrets::find("OLD_ACME").unwrap();
     for (token, fail, remedy, code) in [
         (
-            sign(&secret, now, (now + 60) * 1000),
-            "longer than 1h",
-            "exp is in milliseconds; divide by 1000",
-            "token_invalid",
-        ),
-        (
-            // Both in milliseconds, the common mistake.
-            sign(&secret, now * 1000, (now + 60) * 1000),
-            "longer than 1h",
-            "exp is in milliseconds; divide by 1000",
-            "token_invalid",
-        ),
-        (
             sign(&old, now, now + 60),
             "signed with key 2025-05, which ended on 2026-01-01T00:00:00Z",
             "a key that is in force",
@@ -195,8 +182,6 @@ fn explain_names_the_failed_check_and_its_remedy() {
             "byte for byte",
             "token_invalid",
         ),
-        ("Bearer x".to_owned(), "one token", "without \"Bearer\"", "token_invalid"),
-        ("x.y".to_owned(), "three parts", "as the library returned it", "token_invalid"),
     ] {
         let explained = output(folder.path(), &["explain"], &token);
         let said = text(&explained.stdout);
@@ -212,7 +197,9 @@ fn explain_names_the_failed_check_and_its_remedy() {
 #[test]
 fn every_command_has_an_example_and_wrong_usage_exits_2() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["run", "check", "init", "secret", "token", "explain", "revoke", "health", "demo"] {
+    for command in
+        ["run", "check", "init", "secret", "token", "explain", "revoke", "health", "demo", "completions", "man"]
+    {
         let help = text(&output(folder.path(), &[command, "--help"], "").stdout);
         assert!(help.contains("Example") && help.contains(&format!("vestibule {command}")), "{help}");
     }
@@ -220,14 +207,14 @@ fn every_command_has_an_example_and_wrong_usage_exits_2() {
     assert_eq!(output(folder.path(), &["run", "--confg", "x"], "").status.code(), Some(2));
 }
 
-fn serve(folder: &Path, port: u16) -> Process {
+pub fn serve(folder: &Path, port: u16) -> Process {
     let mut command = vestibule(folder, &["run"]);
     command.stderr(Stdio::piped());
     Process::start(&mut command).until_listening(([127, 0, 0, 1], port).into())
 }
 
 /// A starter configuration on a port, with an admin listener on another.
-fn configured(port: u16, admin: u16, more: &str) -> tempfile::TempDir {
+pub fn configured(port: u16, admin: u16, more: &str) -> tempfile::TempDir {
     let folder = initialised();
     let file = folder.path().join("proxy.toml");
     let config = fs::read_to_string(&file).unwrap();
@@ -361,11 +348,21 @@ async fn an_operator_revokes_from_the_command_line() {
         !handle.is_empty()
     })
     .await;
-    assert_eq!(revoke(&["--session", &handle]), (Some(0), "revoked\n".into()));
+    assert_eq!(
+        revoke(&["--session", &handle]),
+        (Some(0), format!("revoked: session {handle} of ten_acme, if there was one (no list of sessions is kept)\n"))
+    );
     assert_eq!((known(&phone).await, known(&desk).await, known(&noah).await), (401, 200, 200));
-    assert_eq!(revoke(&["--user", "maya"]), (Some(0), "revoked\n".into()));
+    let of_user = revoke(&["--user", "maya"]);
+    assert!(of_user.0 == Some(0) && of_user.1.starts_with("revoked: user maya of ten_acme; "), "{of_user:?}");
+    let of_nobody = revoke(&["--user", "mya"]);
+    assert!(
+        of_nobody.1.contains("user mya of ten_acme") && of_nobody.1.contains("check the spelling"),
+        "{of_nobody:?}"
+    );
     assert_eq!((known(&desk).await, known(&noah).await), (401, 200));
-    assert_eq!(revoke(&["--everyone"]), (Some(0), "revoked\n".into()));
+    let of_all = revoke(&["--everyone"]);
+    assert!(of_all.0 == Some(0) && of_all.1.starts_with("revoked: everyone of ten_acme"), "{of_all:?}");
     assert_eq!(known(&noah).await, 401);
     for (args, code, said) in [
         (&["--session", "short"][..], Some(1), "not revoked: the session is none"),

@@ -426,3 +426,65 @@ async fn sighup_reads_again_also_what_is_the_same() {
     }
     assert_eq!(Ask::new(served.admin, "GET", "/readyz", "localhost").send().await.status, 200);
 }
+
+/// Bits of inotify(7).
+const MODIFY: u32 = 0x2;
+const OPEN_OR_ACCESS: u32 = 0x21;
+
+/// What a process watches of each inode.
+fn watched(process: u32) -> Vec<(u64, u32)> {
+    let folder = format!("/proc/{process}/fdinfo");
+    let texts = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let field = |line: &str, name: &str| {
+        let found = line.split(' ').find_map(|field| field.strip_prefix(name).map(str::to_owned));
+        u64::from_str_radix(&found.unwrap(), 16).unwrap()
+    };
+    let watches = lines.iter().filter(|line| line.starts_with("inotify "));
+    watches.map(|line| (field(line, "ino:"), field(line, "mask:") as u32)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_beside_the_configuration_wakes_nobody() {
+    use std::os::unix::fs::MetadataExt;
+    let upstream = Upstream::start().await;
+    let served = Served::start("", &config(&upstream));
+    let inode = |path: &std::path::Path| fs::metadata(path).unwrap().ino();
+    let watches = watched(served.process.0.id());
+    let of = |inode: u64| watches.iter().find(|watch| watch.0 == inode).map(|watch| watch.1);
+    let folder = of(inode(served.folder.path())).expect("the folder is watched");
+    assert_eq!(folder & (MODIFY | OPEN_OR_ACCESS), 0, "writes to any file in it would be told: {folder:x}");
+    assert!(of(inode(&served.file("proxy.toml"))).is_some_and(|mask| mask & MODIFY != 0), "{watches:x?}");
+    assert_eq!(of(inode(&served.file("log"))), None, "{watches:x?}");
+    // A file that takes its place is watched as well.
+    fs::copy(served.file("proxy.toml"), served.file("next")).unwrap();
+    let next = inode(&served.file("next"));
+    fs::rename(served.file("next"), served.file("proxy.toml")).unwrap();
+    eventually(20, "the file in its place is watched", async || {
+        watched(served.process.0.id()).iter().any(|watch| watch.0 == next)
+    })
+    .await;
+    assert_eq!(served.reloads(), (0, 0), "it holds the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_takes_the_place_of_the_one_before_is_read_and_watched() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let [address, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let write = |name: &str, more: &str| {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+        let text = with_listen(address, admin, "", &format!("{}{more}", config(&upstream)));
+        fs::write(folder.path().join(name).join("proxy.toml"), text).unwrap();
+    };
+    write("conf", "");
+    write("next", "\n[limits]\nfailures = { count = 9, per = \"1m\" }");
+    let root = folder.path().to_owned();
+    let served = Served::start_in(folder, address, admin, "conf/proxy.toml");
+    fs::rename(root.join("conf"), root.join("before")).unwrap();
+    fs::rename(root.join("next"), root.join("conf")).unwrap();
+    served.until_reloads((1, 0)).await;
+    let text = fs::read_to_string(root.join("conf/proxy.toml")).unwrap();
+    fs::write(root.join("conf/proxy.toml"), text.replace("count = 9", "count = 8")).unwrap();
+    served.until_reloads((2, 0)).await;
+}
