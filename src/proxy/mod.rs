@@ -30,7 +30,7 @@ use pingora::{
 };
 
 use crate::{
-    answer::{self, Asked},
+    answer::{self, Asked, Shown},
     body,
     config::{Config, Upstream},
     connection::Connection,
@@ -96,6 +96,9 @@ pub struct Context {
     target: String,
     permit: Option<Permit>,
     app_cookies: Option<AppCookies>,
+    shown: Shown,
+    /// Whether a session came along to a public route.
+    has_session: bool,
     unreached: Unreached,
     body_bytes: u64,
     now: UnixTime,
@@ -212,6 +215,8 @@ impl Door {
             target: String::new(),
             permit: None,
             app_cookies: None,
+            shown: Shown::Otherwise,
+            has_session: false,
             unreached: Unreached::default(),
             body_bytes: 0,
             now: self.clock.now(),
@@ -349,6 +354,8 @@ impl Door {
             asking: context.asking.as_deref(),
             here: origins_of(context.here.as_deref()),
             app_cookies: context.app_cookies.as_mut(),
+            shown: context.shown,
+            has_session: context.has_session,
         };
         answer::finish(response, permit, &self.gate, &self.stamp, asked, context.now)?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())
