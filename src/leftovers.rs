@@ -11,7 +11,10 @@
 //! Nobody in particular, on an optional route, is a caller too, but one of whom no note is begun. A note holds digests alone
 //! under the session keys; a forged one gets nobody more than the app's cookies in their own browser, which they have.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+};
 
 use aws_lc_rs::{hkdf, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -36,6 +39,9 @@ const OWNER: usize = 16;
 const VALUE: usize = 12;
 /// Of so many values the last are known: more are set by no app at once.
 const MOST_VALUES: usize = 8;
+/// The most of the app's login cookies, and of our notes, that are looked at: each costs a digest. More do not count.
+const MOST_COOKIES: usize = 256;
+const MOST_NOTES: usize = 8;
 /// As long as browsers keep any cookie (RFC 6265bis section 5.5): longer than the app's own.
 const LIFETIME: i64 = 400 * 86_400;
 
@@ -57,9 +63,11 @@ struct Note {
 
 /// What becomes of the app's login cookies in one request and its answer.
 pub struct AppCookies {
-    names: Vec<String>,
-    /// Names and values that do not pass.
-    unwanted: Vec<(Vec<u8>, Vec<u8>)>,
+    names: HashSet<String>,
+    /// Those of these names that pass, as `name=value`. All others do not.
+    passing: HashSet<Vec<u8>>,
+    /// The names of those that do not.
+    left_over: BTreeSet<String>,
     before: Option<Note>,
     note: Note,
     rules: CookieRules,
@@ -75,6 +83,11 @@ impl Leftovers {
         };
         let own = CookieRules { name: name.to_owned(), transport, place: Place::Own };
         Self { keys: secrets.iter().map(derive).collect(), embedded: own.embedded(), own }
+    }
+
+    /// The rules of a note of that name.
+    pub fn rules(&self, name: &str) -> Option<&CookieRules> {
+        [&self.own, &self.embedded].into_iter().find(|rules| rules.name == name)
     }
 
     /// Judges the app's cookies of these names, for whoever was admitted. `None` where there is nothing to do.
@@ -97,74 +110,85 @@ impl Leftovers {
             Place::Embedded => &self.embedded,
         };
         // The app's cookies may lie where both the portal's own pages and frames find them, so all notes count.
-        let found: Vec<(&[u8], Option<Note>)> = cookies::pairs(headers)
-            .filter(|pair| NAMES.iter().any(|name| pair.name == name.as_bytes()))
-            .map(|pair| (pair.name, Note::read(pair.value)))
-            .collect();
+        let came = cookies::pairs(headers).filter_map(|pair| {
+            let found = self.rules(std::str::from_utf8(pair.name).ok()?)?;
+            Some((found.place, Note::read(pair.value)))
+        });
+        let found: Vec<(Place, Option<Note>)> = came.take(MOST_NOTES + 1).collect();
         let is_first = found.is_empty();
         if is_first && matches!(caller, Caller::Nobody { .. }) {
             return None;
         }
-        let key_of = |note: &Note| self.keys.iter().find(|key| note.owner == owner(key, who));
-        // One that cannot be read is somebody's.
-        let is_others = |note: &Option<Note>| note.as_ref().is_none_or(|note| key_of(note).is_none());
-        let is_shared = found.iter().any(|(_, note)| is_others(note));
-        let at_place = |name: &[u8]| name == rules.name.as_bytes();
-        let before = found.iter().find(|(name, _)| at_place(name)).and_then(|(_, note)| note.clone());
-        let own_notes = || found.iter().filter_map(|(_, note)| note.as_ref()).filter(|note| key_of(note).is_some());
-        let mine = before.as_ref().filter(|note| key_of(note).is_some()).or_else(|| own_notes().next());
-        let key = mine.and_then(key_of).or(self.keys.first())?.clone();
+        let owners: Vec<[u8; OWNER]> = self.keys.iter().map(|key| owner(key, who)).collect();
+        let key_of = |note: &Note| owners.iter().position(|owner| note.owner == *owner);
+        // A sibling host may have planted some: the caller's own counts, where there is one.
+        let own = |note: &Option<Note>| note.as_ref().is_some_and(|note| key_of(note).is_some());
+        let at_place = || found.iter().filter(|(at, _)| *at == place).map(|(_, note)| note);
+        let before = at_place().find(|note| own(note)).or_else(|| at_place().next()).cloned().flatten();
+        let mine = before.as_ref().filter(|note| key_of(note).is_some());
+        let mine = mine.or_else(|| found.iter().find(|(_, note)| own(note)).and_then(|(_, note)| note.as_ref()));
+        let at = mine.and_then(key_of).unwrap_or(0);
+        let key = self.keys.get(at)?.clone();
         let mut note = match mine {
             Some(note) => note.clone(),
-            None => Note { owner: owner(&key, who), is_shared: false, values: Vec::new() },
+            None => Note { owner: *owners.get(at)?, is_shared: false, values: Vec::new() },
         };
-        note.is_shared |= is_shared;
+        // One that cannot be read is somebody's.
+        note.is_shared |= found.len() > MOST_NOTES || !found.iter().all(|(_, note)| own(note));
         let is_mine = is_first || mine.is_some();
-        let mut app =
-            AppCookies { names: names.to_vec(), unwanted: Vec::new(), note, before, rules: rules.clone(), key };
-        for pair in cookies::pairs(headers) {
-            if !app.is_named(pair.name) {
-                continue;
-            }
-            let is_known = app.note.values.contains(&app.value(&pair));
-            match (is_mine, app.note.is_shared) {
-                (true, false) => app.learn(&pair),
-                (true, true) if is_known => app.learn(&pair),
-                _ => app.unwanted.push((pair.name.to_vec(), pair.value.to_vec())),
-            }
-        }
+        let names = names.iter().cloned().collect();
+        let (passing, left_over) = (HashSet::new(), BTreeSet::new());
+        let mut app = AppCookies { names, passing, left_over, note, before, rules: rules.clone(), key };
+        app.judge(headers, is_mine);
         Some(app)
     }
 }
 
 /// The `Set-Cookie` values that expire those of the app's login cookies that came, at a sign-out.
 pub fn expired<'a>(headers: &HeaderMap, names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
-    let has_come = |name: &str| cookies::pairs(headers).any(|pair| is_named(name, pair.name));
-    let is_framed = NAMES[2..].iter().any(|name| has_come(name));
+    let came: HashSet<&str> = cookies::pairs(headers).filter_map(|pair| trimmed(pair.name)).collect();
+    let is_framed = NAMES[2..].iter().any(|name| came.contains(name));
     let place = if is_framed { Place::Embedded } else { Place::Own };
-    let found: BTreeSet<&String> = names.filter(|name| has_come(name)).collect();
+    let found: BTreeSet<&String> = names.filter(|name| came.contains(name.as_str())).collect();
     found.into_iter().flat_map(move |name| expiries(name, place))
 }
 
 impl AppCookies {
+    /// Sorts the app's login cookies, in time that grows with their number alone.
+    fn judge(&mut self, headers: &HeaderMap, is_mine: bool) {
+        let mut looked_at = 0;
+        for pair in cookies::pairs(headers) {
+            let Some(name) = self.known(pair.name) else { continue };
+            looked_at += 1;
+            let value = (is_mine && looked_at <= MOST_COOKIES).then(|| self.value(&pair));
+            match value.filter(|value| !self.note.is_shared || self.note.values.contains(value)) {
+                Some(value) => {
+                    self.learn(value);
+                    self.passing.insert(key(&pair));
+                }
+                None if self.left_over.contains(name) => {}
+                None => {
+                    let name = name.to_owned();
+                    self.left_over.insert(name);
+                }
+            }
+        }
+    }
+
     /// Whether a cookie does not go to the app.
     pub fn is_unwanted(&self, pair: &Pair<'_>) -> bool {
-        self.unwanted.iter().any(|(name, value)| pair.name == name && pair.value == value)
+        self.known(pair.name).is_some() && (self.passing.is_empty() || !self.passing.contains(&key(pair)))
     }
 
     /// The `Set-Cookie` values that go before those of the app's answer: what is left over expires, and what the app sets is
     /// noted.
     pub fn set_cookies(&mut self, answer: &HeaderMap) -> Vec<String> {
-        let mut names: Vec<&[u8]> = self.unwanted.iter().map(|(name, _)| name.as_slice()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let text = |name: &[u8]| self.names.iter().find(|known| is_named(known, name));
-        let mut lines: Vec<String> =
-            names.into_iter().filter_map(text).flat_map(|name| expiries(name, self.rules.place)).collect();
+        let mut lines: Vec<String> = self.left_over.iter().flat_map(|name| expiries(name, self.rules.place)).collect();
         for line in answer.get_all(SET_COOKIE) {
             let pair = cookies::pair(line.as_bytes().split(|b| *b == b';').next().unwrap_or_default());
-            if self.is_named(pair.name) {
-                self.learn(&pair);
+            if self.known(pair.name).is_some() {
+                let value = self.value(&pair);
+                self.learn(value);
             }
         }
         // Of somebody who neither has nor gets such a cookie there is nothing to note, unless another was here.
@@ -175,13 +199,13 @@ impl AppCookies {
         lines
     }
 
-    fn is_named(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|known| is_named(known, name))
+    /// The name of a login cookie of the app's: with white space around it, as some read it, too.
+    fn known(&self, name: &[u8]) -> Option<&str> {
+        self.names.get(trimmed(name)?).map(String::as_str)
     }
 
     /// What is in use is forgotten last.
-    fn learn(&mut self, pair: &Pair<'_>) {
-        let value = self.value(pair);
+    fn learn(&mut self, value: [u8; VALUE]) {
         self.note.values.retain(|known| *known != value);
         self.note.values.push(value);
         let surplus = self.note.values.len().saturating_sub(MOST_VALUES);
@@ -191,9 +215,7 @@ impl AppCookies {
     /// A cookie of the app's as it is to be set: in a frame it goes with the frame, or it would lie where every page finds it.
     pub fn set_by_app(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let text = line.to_str().ok().filter(|_| self.rules.place == Place::Embedded)?;
-        if !self.is_named(cookies::name_set_by(line.as_bytes())) {
-            return None;
-        }
+        self.known(cookies::name_set_by(line.as_bytes()))?;
         let is_kept = |part: &&str| {
             let name = part.split('=').next().unwrap_or_default().trim();
             !["samesite", "secure", "partitioned"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
@@ -231,9 +253,12 @@ impl Note {
     }
 }
 
-/// Whether a cookie is the app's of that name: with white space around it, as some read it, too.
-fn is_named(known: &str, name: &[u8]) -> bool {
-    known.as_bytes() == name || std::str::from_utf8(name).is_ok_and(|name| name.trim() == known)
+fn trimmed(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok().map(str::trim)
+}
+
+fn key(pair: &Pair<'_>) -> Vec<u8> {
+    [pair.name, pair.value].join(&b'=')
 }
 
 /// Under the root path, where login cookies live; one elsewhere stays, and is kept from the app. A frame finds cookies in two
@@ -269,4 +294,40 @@ fn derive(secret: &Secret) -> hmac::Key {
     let material = salt.extract(secret.expose());
     let okm = material.expand(&[b"key"], hmac::HMAC_SHA256).expect("HKDF gives a key of its own length");
     okm.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a head could hold, if there were no bound on it.
+    const MANY: usize = 20_000;
+
+    fn judged(count: usize, note: &str) -> usize {
+        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure);
+        let line: String = (0..count).map(|n| format!("sessionid={n}; ")).collect();
+        let headers = HeaderMap::from_iter([(
+            http::header::COOKIE,
+            HeaderValue::from_str(&format!("{line}{}={note}", NAMES[0])).expect("a value"),
+        )]);
+        let caller = Caller::Nobody { dead_cookie: None };
+        let begun = std::time::Instant::now();
+        let app = leftovers.judge(&headers, &["sessionid".to_owned()], &caller).expect("judged");
+        let passing = cookies::pairs(&headers).filter(|pair| !app.is_unwanted(pair)).count();
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "time grows with the square of the cookies");
+        passing
+    }
+
+    #[test]
+    fn work_grows_with_the_number_of_cookies_alone() {
+        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure);
+        let owner = owner(&leftovers.keys[0], ["", ""]);
+        let note = |is_shared| Note { owner, is_shared, values: Vec::new() }.text();
+        for count in [3_000, MANY] {
+            // Ours is among what was counted.
+            assert_eq!(judged(count, "forged"), 1);
+            assert_eq!(judged(count, &note(true)), 1);
+            judged(count, &note(false));
+        }
+    }
 }

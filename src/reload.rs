@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Problem, Sources},
+    config::{Config, Problem, Severity, Sources},
     live::Live,
     log, systemd,
     watch::{Touch, Watch},
@@ -39,10 +39,10 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Begins to watch what a configuration was read from.
-    pub fn new(file: PathBuf, sources: Sources) -> Self {
+    /// Begins to watch what a configuration was read from. `warned` are the warnings that are in the log.
+    pub fn new(file: PathBuf, sources: Sources, warned: &[Problem]) -> Self {
         let (told, touches) = mpsc::unbounded_channel();
-        let mut files = Files { file, sources, watch: None, is_lost: false, told };
+        let mut files = Files { file, sources, watch: None, is_lost: false, warned: warned.to_vec(), told };
         files.watch();
         Self { files, touches }
     }
@@ -140,6 +140,8 @@ struct Files {
     watch: Option<Watch>,
     /// Whether it was said that not all is watched.
     is_lost: bool,
+    /// The warnings of the configuration in force: they are in the log.
+    warned: Vec<Problem>,
     told: UnboundedSender<Touch>,
 }
 
@@ -183,17 +185,27 @@ impl Files {
                 for key in live.apply(&config) {
                     log::caution(&format!("{key} has changed, which takes a restart; everything else is in force"));
                 }
+                for warning in config.warnings.iter().filter(|warning| !self.is_told(warning)) {
+                    log::caution(&warning.to_string());
+                }
+                self.warned.clone_from(&config.warnings);
                 live.reloads.took();
                 log::reloaded(config.tenants.count(), config.routes.len());
             }
             Err(problems) => {
-                for problem in &problems {
-                    log::caution(&format!("{problem}"));
+                let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);
+                for error in errors() {
+                    log::caution(&error.to_string());
                 }
                 live.reloads.refused();
-                log::not_reloaded(problems.len());
+                log::not_reloaded(errors().count());
             }
         }
         systemd::ready();
+    }
+
+    /// Whether a warning is in the log, wherever in the file it stands by now.
+    fn is_told(&self, warning: &Problem) -> bool {
+        self.warned.iter().any(|told| told.file == warning.file && told.text == warning.text)
     }
 }

@@ -31,7 +31,7 @@ impl Service {
         // Found now: by the time of a handover another file may stand there.
         let executable = Executable::find();
         let mut signals = Signals::receive().map_err(|e| format!("signals cannot be received: {e}"))?;
-        let watched = Watched::new(self.file.clone(), self.sources.clone());
+        let watched = Watched::new(self.file.clone(), self.sources.clone(), &self.config.warnings);
         let running = self.start().await?;
         match self.predecessor.take() {
             // Who hands over says it, being who systemd listens to.

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     admin::Order,
-    config::{Config, LogFormat, Problem},
+    config::{Config, LogFormat, Problem, Severity},
     demo,
     handover::Predecessor,
     identity::TenantId,
@@ -53,7 +53,13 @@ enum Command {
     Run(#[command(flatten)] ConfigFile),
     /// Say everything that is wrong with a configuration, or what it does
     #[command(after_help = "Example:\n  vestibule check -c proxy.toml")]
-    Check(#[command(flatten)] ConfigFile),
+    Check {
+        /// Exit 1 on a warning too
+        #[arg(long)]
+        strict: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Write a starter proxy.toml and its secrets into this folder; overwrites nothing
     #[command(after_help = "Example:\n  mkdir portal && cd portal && vestibule init && vestibule check")]
     Init,
@@ -139,7 +145,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(config) => run(&config.file, &cli.log),
-        Command::Check(config) => check(&config.file),
+        Command::Check { strict, config } => check(&config.file).map(|(done, warnings)| match warnings {
+            Warnings::Some if strict => ExitCode::FAILURE,
+            Warnings::Some | Warnings::None => done,
+        }),
         Command::Init => init::init(Path::new("")),
         Command::Secret => say(&secret::generate()),
         Command::Token { tenant, user, roles, ttl, config } => {
@@ -167,7 +176,13 @@ fn say(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file).map_err(|problems| lines(&problems))
+    Config::load(file).map_err(|problems| errors(&problems))
+}
+
+/// The errors alone: warnings are for `check` and for the log.
+fn errors(problems: &[Problem]) -> Failure {
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).cloned().collect();
+    lines(&errors)
 }
 
 /// One a line.
@@ -179,12 +194,15 @@ fn lines(problems: &[Problem]) -> Failure {
 fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
     let predecessor = Predecessor::find()?;
     let (config, sources) = Config::load_noting(file);
-    let config = config.map_err(|problems| lines(&problems)).inspect_err(|failure| {
+    let config = config.map_err(|problems| errors(&problems)).inspect_err(|failure| {
         if let Some(predecessor) = &predecessor {
             predecessor.failed(failure);
         }
     })?;
     let _logging = log::start(filter, config.log)?;
+    for warning in &config.warnings {
+        log::caution(&warning.to_string());
+    }
     let threads = config.listen.threads;
     let service = Service { file: file.to_owned(), config, sources, predecessor };
     in_runtime(threads, service.run())?.map(|()| ExitCode::SUCCESS)
@@ -208,9 +226,21 @@ fn demo(port: u16, filter: &str) -> Result<ExitCode, Failure> {
     in_runtime(0, demo::run(port))?.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
 }
 
-fn check(file: &Path) -> Result<ExitCode, Failure> {
-    let config = load(file)?;
-    say(&config.summary())
+/// Whether there was something to warn of.
+enum Warnings {
+    None,
+    Some,
+}
+
+fn check(file: &Path) -> Result<(ExitCode, Warnings), Failure> {
+    let config = Config::load(file).map_err(|problems| lines(&problems))?;
+    let warnings = if config.warnings.is_empty() {
+        Warnings::None
+    } else {
+        eprintln!("{}", lines(&config.warnings));
+        Warnings::Some
+    };
+    Ok((say(&config.summary())?, warnings))
 }
 
 fn token(

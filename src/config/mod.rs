@@ -4,6 +4,7 @@ mod identity;
 mod keys;
 mod ledger;
 mod pages;
+mod proxies;
 mod reader;
 mod redis;
 mod routes;
@@ -25,7 +26,7 @@ use crate::{
 };
 
 pub use identity::{Encoding, IdentityHeaders, LONGEST_NAME, fold, folded};
-pub use reader::{Environment, Problem};
+pub use reader::{Environment, Problem, Severity};
 pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 pub use sources::{ANY, Sources};
 
@@ -44,10 +45,12 @@ pub struct Config {
     pub ledger: crate::ledger::Settings,
     pub log: LogFormat,
     pub pages: Arc<Pages>,
+    /// What works and is unwise.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Loads a file, with the secrets and keys it names.
+    /// Loads a file, with the secrets and keys it names. Where it is wrong, its warnings are among the problems.
     pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
         Self::load_noting(file).0
     }
@@ -64,12 +67,13 @@ impl Config {
             Ok(text) => {
                 let env = |name: &str| std::env::var(name).ok();
                 let reader = Reader::new(file, &text, &env);
-                let config = read_clean(&reader);
+                let config = read(&reader);
                 sources.extend(reader.sources());
-                (config.ok_or_else(|| reader.into_problems()), sources)
+                (judged(config, reader), sources)
             }
             Err(e) => {
                 let problem = Problem {
+                    severity: Severity::Error,
                     file: file.display().to_string(),
                     line: 1,
                     column: 1,
@@ -84,7 +88,7 @@ impl Config {
     /// `{ env = "NAME" }` finds.
     pub fn parse(file: &Path, text: &str, env: Environment<'_>) -> Result<Self, Vec<Problem>> {
         let reader = Reader::new(file, text, env);
-        read_clean(&reader).ok_or_else(|| reader.into_problems())
+        judged(read(&reader), reader)
     }
 
     /// What it does, for a person to read: a line for each tenant and each route.
@@ -122,8 +126,14 @@ impl Config {
     }
 }
 
-fn read_clean(reader: &Reader<'_>) -> Option<Config> {
-    read(reader).filter(|_| reader.is_clean())
+/// What was read, with its warnings; or all problems, warnings too, where one of them is an error.
+fn judged(config: Option<Config>, reader: Reader<'_>) -> Result<Config, Vec<Problem>> {
+    let config = config.filter(|_| reader.is_clean());
+    let problems = reader.into_problems();
+    match config {
+        Some(config) => Ok(Config { warnings: problems, ..config }),
+        None => Err(problems),
+    }
 }
 
 fn read(reader: &Reader<'_>) -> Option<Config> {
@@ -148,6 +158,7 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
         ledger: ledger::ledger(&root),
         log: server::log(&root),
         pages: pages::pages(&root),
+        warnings: Vec::new(),
         tenants,
     })
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use super::{
-    reader::{Problem, Reader, Section, instead},
+    reader::{Problem, Reader, Section, Severity, instead},
     sources::listing,
 };
 use crate::pages::{DIRECTIONS, Fault, Pages, TEMPLATES, Texts, built_in, english, is_tag, placeholders};
@@ -87,7 +87,7 @@ impl Files<'_> {
 
     fn report(&self, name: &str, line: usize, text: impl Into<String>) {
         let file = self.path(name).display().to_string();
-        self.reader.report_elsewhere(Problem { file, line, column: 1, text: text.into() });
+        self.reader.report_elsewhere(Problem { severity: Severity::Error, file, line, column: 1, text: text.into() });
     }
 
     fn read(&self, name: &str) -> Option<String> {

@@ -14,9 +14,19 @@ use toml::{
 use super::sources::Sources;
 use crate::time::{UnixTime, parse_duration};
 
-/// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to mend it`.
+/// Whether a configuration with the problem can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It is refused.
+    Error,
+    /// It works, and is unwise.
+    Warning,
+}
+
+/// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to fix it`, a warning with `warning: ` before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    pub severity: Severity,
     pub file: String,
     pub line: usize,
     pub column: usize,
@@ -25,6 +35,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
         write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)
     }
 }
@@ -39,7 +52,7 @@ pub struct Reader<'a> {
     /// Where relative paths in the file start.
     pub folder: &'a Path,
     pub env: Environment<'a>,
-    problems: RefCell<Vec<(usize, String)>>,
+    problems: RefCell<Vec<(usize, Severity, String)>>,
     /// Those of other files that the document names.
     elsewhere: RefCell<Vec<Problem>>,
     sources: RefCell<Sources>,
@@ -71,7 +84,16 @@ impl<'a> Reader<'a> {
 
     /// Notes a problem at a byte of the text.
     pub fn report(&self, at: usize, text: impl Into<String>) {
-        self.problems.borrow_mut().push((at, text.into()));
+        self.note_problem(at, Severity::Error, text.into());
+    }
+
+    /// Notes at a byte of the text what works and is unwise.
+    pub fn warn(&self, at: usize, text: impl Into<String>) {
+        self.note_problem(at, Severity::Warning, text.into());
+    }
+
+    fn note_problem(&self, at: usize, severity: Severity, text: String) {
+        self.problems.borrow_mut().push((at, severity, text));
     }
 
     /// Notes a problem in another file.
@@ -94,12 +116,14 @@ impl<'a> Reader<'a> {
         self.sources.borrow().clone()
     }
 
-    /// Whether there is nothing to complain of so far.
+    /// Whether there is no error so far.
     pub fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty() && self.elsewhere.borrow().is_empty()
+        let is_error = |severity| severity == Severity::Error;
+        !self.problems.borrow().iter().any(|(_, severity, _)| is_error(*severity))
+            && !self.elsewhere.borrow().iter().any(|problem| is_error(problem.severity))
     }
 
-    /// All problems, in the order of the file, then those of other files.
+    /// All problems, warnings too, in the order of the file, then those of other files.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort();
@@ -109,9 +133,9 @@ impl<'a> Reader<'a> {
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
             (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
         };
-        let problem = |(at, text)| {
+        let problem = |(at, severity, text)| {
             let (line, column) = place(at);
-            Problem { file: self.file.clone(), line, column, text }
+            Problem { severity, file: self.file.clone(), line, column, text }
         };
         let mut elsewhere = self.elsewhere.into_inner();
         elsewhere.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -158,8 +182,17 @@ impl<'r> Section<'r> {
 
     /// Notes a problem at the value of `key`, or at the section where it has none.
     pub fn problem(&self, key: &str, text: impl Into<String>) {
-        let at = self.table.get(key).map_or(self.at, |value| value.span().start);
-        self.reader.report(at, text);
+        self.reader.report(self.place(key), text);
+    }
+
+    /// Notes at the value of `key`, or at the section where it has none, what works and is unwise.
+    pub fn warning(&self, key: &str, text: impl Into<String>) {
+        self.reader.warn(self.place(key), text);
+    }
+
+    /// Where the value of `key` stands, or the section where it has none.
+    pub fn place(&self, key: &str) -> usize {
+        self.table.get(key).map_or(self.at, |value| value.span().start)
     }
 
     fn read<T>(

@@ -1,17 +1,12 @@
 //! `[listen]`, `[upstreams]`, `[limits]` and `[log]`.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    proxies::trusted_proxies,
     reader::{Placed, Section},
     tls::tls,
 };
@@ -121,12 +116,7 @@ pub fn listen(root: &Section<'_>) -> Listen {
     listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
     listen.max_connections = section.whole("max_connections", 1).map(to_usize);
     listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
-    for net in section.texts("trusted_proxies").unwrap_or_default() {
-        match net.value.parse::<IpNet>().or_else(|_| net.value.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(net) => listen.trusted_proxies.push(net),
-            Err(_) => section.reader.report(net.at, format!("{:?} is no network; write \"10.0.0.0/8\"", net.value)),
-        }
-    }
+    listen.trusted_proxies = trusted_proxies(&section);
     listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
     listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
     if listen.max_header_bytes < 1 << 10 {

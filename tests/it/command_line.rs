@@ -80,6 +80,52 @@ fn check_prints_every_problem_with_its_place() {
 }
 
 #[test]
+fn check_prints_warnings_and_fails_by_them_only_when_strict() {
+    let folder = initialised();
+    let file = folder.path().join("proxy.toml");
+    assert_eq!(text(&output(folder.path(), &["check", "--strict"], "").stderr), "", "a starter has no warning");
+    let wide = fs::read_to_string(&file).unwrap().replace("# trusted_proxies", "trusted_proxies");
+    fs::write(&file, wide.replace("10.0.0.0/8", "0.0.0.0/0")).unwrap();
+    for (args, code) in [(&["check"][..], 0), (&["check", "--strict"], 1)] {
+        let checked = output(folder.path(), args, "");
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(code), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("warning: proxy.toml:8:19: listen.trusted_proxies holds"), "{said}");
+        assert!(text(&checked.stdout).contains("listens on"), "the summary stays");
+    }
+    let wrong = fs::read_to_string(&file).unwrap().replace("gateway", "gatway");
+    fs::write(&file, wrong).unwrap();
+    let said = text(&output(folder.path(), &["check"], "").stderr);
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[tokio::test]
+async fn a_warning_is_in_the_log_once_at_start_and_once_where_a_reload_brings_it() {
+    let port = free_port();
+    let folder = configured(port, free_port(), "trusted_proxies = [\"0.0.0.0/0\"]");
+    let (file, log) = (folder.path().join("proxy.toml"), folder.path().join("log"));
+    let mut command = vestibule(folder.path(), &["run"]);
+    command.stderr(fs::File::create(&log).unwrap());
+    let _served = Process::start(&mut command).until_listening(([127, 0, 0, 1], port).into());
+    let logged = |what: &str| fs::read_to_string(&log).unwrap().matches(what).count();
+    // The log is written by a thread of its own.
+    let until = async |what: &str, count: usize| eventually(20, what, async || logged(what) >= count).await;
+    until("WARN vestibule: warning: proxy.toml:6:19: listen.trusted_proxies holds", 1).await;
+    until(" serving ", 1).await;
+    let wide = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("# another line\n{wide}")).unwrap();
+    until(" reloaded ", 1).await;
+    assert_eq!(logged("listen.trusted_proxies holds"), 1, "it was said already");
+    fs::write(&file, wide.replace("0.0.0.0/0", "10.0.0.0/8")).unwrap();
+    until(" reloaded ", 2).await;
+    fs::write(&file, &wide).unwrap();
+    until(" reloaded ", 3).await;
+    assert_eq!(logged("listen.trusted_proxies holds"), 2, "it has come back");
+}
+
+#[test]
 fn secrets_are_32_random_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (output(folder.path(), &["secret"], ""), output(folder.path(), &["secret"], ""));

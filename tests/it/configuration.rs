@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use vestibule::{config::Config, ledger::StoreSettings};
+use vestibule::{
+    config::{Config, Severity},
+    ledger::StoreSettings,
+};
 
 use crate::support::{Certificate, Secrets};
 
@@ -12,6 +15,13 @@ fn problems(text: &str) -> Vec<String> {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(|problem| problem.to_string().replace("proxy.toml:", "")).collect(),
     }
+}
+
+/// The warnings of a text without errors, as `LINE:COLUMN: text`.
+fn warnings(text: &str) -> Vec<String> {
+    let config = Config::parse(Path::new("proxy.toml"), text, &Secrets::find)
+        .unwrap_or_else(|problems| panic!("{text} should be valid: {problems:#?}"));
+    config.warnings.iter().map(|warning| warning.to_string().replace("warning: proxy.toml:", "")).collect()
 }
 
 const GOOD: &str = r#"[listen]
@@ -207,6 +217,56 @@ fn each_mistake_is_named() {
         assert!(told.iter().any(|problem| problem.contains(said)), "{to:?} should say {said:?}, said {told:#?}");
         assert!(told.iter().all(|problem| problem.contains(';')), "each with its remedy: {told:#?}");
     }
+}
+
+/// What is replaced in [`GOOD`], by what, and the warning; an empty one where there is none.
+fn each_warning(table: &[(&str, &str, &str)]) {
+    for (from, to, said) in table {
+        let text = GOOD.replacen(from, to, 1);
+        assert_ne!(text, GOOD, "{from}");
+        let told = warnings(&text);
+        if said.is_empty() {
+            assert_eq!(told, [""; 0], "{to}");
+        } else {
+            assert!(told.len() == 1 && told[0].contains(said), "{to:?} should warn {said:?}, warned {told:#?}");
+            assert!(told[0].contains("; "), "with its remedy: {told:#?}");
+        }
+    }
+}
+
+#[test]
+fn proxies_that_are_most_of_the_internet_are_warned_of() {
+    let most = "holds most of the internet";
+    for (nets, said) in [
+        ("", ""),
+        (r#""10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8", "127.0.0.1", "::1""#, ""),
+        (r#""203.0.113.0/24", "2001:db8::/32""#, ""),
+        (r#""0.0.0.0/0""#, most),
+        (r#""::/0""#, most),
+        (r#""0.0.0.0/1", "128.0.0.0/1""#, most),
+        (r#""0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/3""#, most),
+        (r#""10.0.0.0/8", "2000::/3""#, most),
+        (r#""2000::/4", "3000::/4""#, most),
+        (r#""::ffff:0.0.0.0/96""#, most),
+        (r#""::ffff:0:0/97", "::ffff:128.0.0.0/97""#, most),
+        (r#""::ffff:10.0.0.0/104""#, ""),
+    ] {
+        let setting = format!("[listen]\ntrusted_proxies = [{nets}]");
+        each_warning(&[("[listen]", &setting, said)]);
+    }
+    let text = GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"::ffff:10.0.0.0/104\"]");
+    let config = Config::parse(Path::new("proxy.toml"), &text, &Secrets::find).ok().expect("valid");
+    assert_eq!(config.listen.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+}
+
+#[test]
+fn warnings_stand_beside_errors_in_the_order_of_the_file() {
+    let text = GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"0.0.0.0/0\"]").replace("gateway", "gatway");
+    let told: Vec<(Severity, usize)> = match Config::parse(Path::new("proxy.toml"), &text, &Secrets::find) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| (problem.severity, problem.line)).collect(),
+    };
+    assert_eq!(told, [(Severity::Warning, 2), (Severity::Error, 9)]);
 }
 
 #[test]

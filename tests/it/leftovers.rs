@@ -160,6 +160,21 @@ async fn notes_are_ours_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_thousands_of_logins_a_few_are_looked_at() {
+    let (upstream, door) = door_before(PLAIN).await;
+    let ask = |line: String| door.get("/tickets").bearer(ACME.token("maya")).header("Cookie", line);
+    // As many as fit into a head, and as many notes.
+    let logins = |count: usize| (0..count).map(|n| format!("sessionid={n}")).collect::<Vec<_>>().join("; ");
+    let answer = ask(format!("{}; theme=dark; {NOTE}=forged", logins(1_800))).send().await;
+    assert_eq!((answer.status, cookies(&upstream).as_str()), (200, "theme=dark"));
+    assert_eq!(answer.headers("set-cookie").filter(|set| set.starts_with("sessionid=")).count(), 1);
+    assert_eq!(ask(format!("{}theme=dark", format!("{NOTE}=x; ").repeat(1_000))).send().await.status, 200);
+    assert_eq!(cookies(&upstream), "theme=dark");
+    ask(logins(1_800)).send().await;
+    assert_eq!(cookies(&upstream), logins(256), "more are no login");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_tenants_user_does_not_follow_anothers_login() {
     let (upstream, door) = door_before(PLAIN).await;
     let first = door.get("/tickets").host("globex.test").bearer(Issuer::GLOBEX.token("maya"));
