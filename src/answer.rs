@@ -38,6 +38,20 @@ pub struct Asked<'a> {
     pub host: &'a str,
     /// What clears cookies that a sibling host has planted.
     pub planted: &'a [String],
+    /// What the browser makes of the answer.
+    pub shown: Shown,
+    /// Whether a session came along to a public route, which asks for none.
+    pub has_session: bool,
+}
+
+/// What the browser says it makes of an answer (Fetch Metadata, `Sec-Fetch-Mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// A page in a window or frame: of whatever type, a PDF or JSON too.
+    AsPage,
+    /// Part of a page, or nothing is said.
+    #[default]
+    Otherwise,
 }
 
 /// Finishes the head of the app's answer to an admitted request.
@@ -49,7 +63,7 @@ pub fn finish(
     asked: Asked<'_>,
     now: UnixTime,
 ) -> Result<()> {
-    let Asked { asking, here, app_cookies, host, planted } = asked;
+    let Asked { asking, here, app_cookies, host, planted, shown, has_session } = asked;
     let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
     if !is_switch {
         // RFC 9110 section 7.6.1; Pingora leaves the response's alone.
@@ -90,12 +104,18 @@ pub fn finish(
         // Whatever the app says of its page, this answer holds somebody's cookie.
         response.insert_header(CACHE_CONTROL, "private, no-store")?;
     }
-    if let Caller::Known(proof) = permit.caller()
-        && !response.headers.contains_key(CACHE_CONTROL)
-    {
-        // A page that may be kept as it was would be shown again by the back button after a sign-out.
-        let is_page = proof.is_session() && is_html(response);
-        response.insert_header(CACHE_CONTROL, if is_page { "private, no-store" } else { "private" })?;
+    // A page that may be stored, or kept as it was (back/forward cache), is shown by the back button after a sign-out or to the
+    // next user, whatever `max-age` says: the app's own Cache-Control does not count here. The shell of a public single-page app
+    // shows what its scripts fetched with the session.
+    let is_page = shown == Shown::AsPage || is_html(response);
+    match permit.caller() {
+        _ if is_switch => {}
+        Caller::Known(proof) if is_page && proof.is_session() => keep_out_of_caches(response)?,
+        Caller::Nobody { .. } if is_page && has_session => keep_out_of_caches(response)?,
+        Caller::Known(_) if !response.headers.contains_key(CACHE_CONTROL) => {
+            response.insert_header(CACHE_CONTROL, "private")?;
+        }
+        Caller::Known(_) | Caller::Nobody { .. } => {}
     }
     let origins = match permit.caller() {
         Caller::Known(proof) => &proof.tenant.origins,
@@ -119,7 +139,16 @@ pub fn finish(
 
 fn is_html(response: &ResponseHeader) -> bool {
     let kind = response.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    kind.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    ["text/html", "application/xhtml+xml"].iter().any(|html| kind.eq_ignore_ascii_case(html.as_bytes()))
+}
+
+/// RFC 9111 section 5.2.2.5.
+fn keep_out_of_caches(response: &mut ResponseHeader) -> Result<()> {
+    if elements(&response.headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
+        return Ok(());
+    }
+    response.insert_header(CACHE_CONTROL, "private, no-store")
 }
 
 /// Where tenants name origins, they alone say who may read, and not the app: one voice, or browsers refuse both.

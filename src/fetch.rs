@@ -30,6 +30,14 @@ pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether an answer of our own endpoints is read by a person in a browser's window, after a form too.
+pub fn is_for_a_person(headers: &HeaderMap) -> bool {
+    match headers.get(MODE) {
+        Some(mode) => mode == "navigate",
+        None => prefers_html(headers),
+    }
+}
+
 /// Whether a script reads it (`fetch`, an event stream, a WebSocket), and changes nothing by that. What is not certain is not so.
 pub fn is_by_script(head: &Head<'_>) -> bool {
     let said = |name: HeaderName| head.headers.contains_key(&name).then(|| head.single(name).unwrap_or_default());

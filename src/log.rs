@@ -20,10 +20,16 @@ use crate::{
     ledger::Handle,
     route::Refusals,
     token::{self, Whom},
+    visitor::Keeps,
 };
 
 /// Who complains of what clients send, so that anyone could fill the log; what matters of it is in our own lines.
 const ABOUT_CLIENTS: [&str; 4] = ["h2", "pingora_core::apps", "pingora_core::protocols", "pingora_proxy"];
+
+/// What an operator sees whose first try is on another machine.
+const COOKIE_LOST: &str = "over plain HTTP a browser drops the Secure cookie unless the host is loopback, and the visitor has to \
+    sign in again; set listen.tls, or name the proxy that ends TLS in listen.trusted_proxies, or for a lab set \
+    session.insecure_cookie = true";
 
 /// Starts logging to standard error. `filter` is in the form of `RUST_LOG`.
 ///
@@ -187,16 +193,27 @@ impl Entry {
             }
             Outcome::SignedOut { who: None, .. } | Outcome::Client(_) | Outcome::Nothing => return,
         };
-        info!(
-            target: "vestibule::audit",
-            request_id = self.request_id,
-            client = self.client.map(tracing::field::display),
-            tenant = user.tenant.as_str(),
-            user = user.user.as_str(),
-            // Not the id in the cookie.
-            session = session.map(tracing::field::display),
-            "{what}"
-        );
+        let is_lost = matches!(outcome, Outcome::SignedIn { keeps: Keeps::Doubtful | Keeps::Nothing, .. });
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    target: "vestibule::audit",
+                    request_id = self.request_id,
+                    client = self.client.map(tracing::field::display),
+                    tenant = user.tenant.as_str(),
+                    user = user.user.as_str(),
+                    // Not the id in the cookie.
+                    session = session.map(tracing::field::display),
+                    caution = is_lost.then_some(COOKIE_LOST),
+                    "{what}"
+                )
+            };
+        }
+        if is_lost {
+            line!(warn);
+        } else {
+            line!(info);
+        }
         self.user = Some(Caller::Named(Box::new(user.clone())));
     }
 }

@@ -4,16 +4,17 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::REFERER};
 use pingora::{http::ResponseHeader, proxy::Session as Downstream};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::{
     cookies,
-    denial::{Denial, Refusal},
+    denial::{Denial, Reason, Refusal},
     exchange::{Answer, Outcome, Who},
     fetch,
     origin::{self, Origins, Preflight, Readers},
-    pages::{self, Addressee, FormNames, Link, LinkKind, Page, Pages},
+    pages::{self, Addressee, FormNames, Link, LinkKind, Notice, Page, Pages},
     token,
-    visitor::Visitor,
+    visitor::{Keeps, Visitor},
 };
 
 /// An answer: status, headers beside those every answer of ours has, body.
@@ -37,10 +38,6 @@ pub struct Audience<'a> {
     pub request_id: &'a str,
     pub pages: &'a Pages,
 }
-
-/// What the browser keeps of the app's pages is of who was here before: nothing of it is shown again by the back button
-/// (Clear Site Data section 3.1).
-const CLEAR: (&str, &str) = ("Clear-Site-Data", "\"cache\"");
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +65,16 @@ impl Reply {
     }
 
     fn page(self, page: Page) -> Self {
-        const POLICY: &str = "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-        let policy = format!("default-src 'none'; {}; {POLICY}", page.maker.sources());
+        self.page_leading(page, None)
+    }
+
+    /// A page whose form is answered by a redirect to another origin: browsers hold that to `form-action` too.
+    fn page_leading(self, page: Page, to: Option<&Url>) -> Self {
+        let sources = page.maker.sources();
+        let targets = to.map(|to| format!(" {}", to.origin().ascii_serialization())).unwrap_or_default();
+        let policy = format!(
+            "default-src 'none'; {sources}; form-action 'self'{targets}; base-uri 'none'; frame-ancestors 'none'"
+        );
         let mut reply = self
             .with("Content-Type", "text/html; charset=utf-8")
             .with("Content-Language", page.language)
@@ -113,7 +118,15 @@ impl Reply {
                 if is_framed && returns.is_some() {
                     links.insert(0, Link { target: Some("_blank"), ..Link::to(LinkKind::OpenInTab, "") });
                 }
-                Self::new(status).page(audience.reader().denied(denial, tenant.map(|tenant| &tenant.id), &links))
+                let id = tenant.map(|tenant| &tenant.id);
+                let reader = audience.reader();
+                match refusal.reason {
+                    Reason::Switch => {
+                        let out = tenant.and_then(|tenant| tenant.logout_url.as_ref());
+                        Self::new(status).page_leading(reader.notice(Notice::SignedInAsAnother, id, &links), out)
+                    }
+                    _ => Self::new(status).page(reader.denied(denial, id, &links)),
+                }
             }
         };
         reply.with_denial_headers(refusal, denial, audience)
@@ -137,24 +150,23 @@ impl Reply {
     /// The answer to an outcome of our own endpoints.
     pub fn outcome(outcome: &Outcome, names: &FormNames<'_>, reader: &Addressee<'_>) -> Self {
         match outcome {
-            Outcome::SignedIn { who, set_cookies, answer, is_switch } => {
-                let mut reply = match answer {
+            Outcome::SignedIn { who, set_cookies, answer, keeps } => {
+                let reply = match answer {
                     Answer::Data => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
-                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
+                    // A redirect would end at the way to sign in, or go round and round through a login that needs no click.
+                    Answer::Redirect(to) if *keeps == Keeps::Nothing && fetch::is_for_a_person(reader.headers) => {
+                        let links = [Link::to(LinkKind::Continue, to)];
+                        let tenant = Some(&who.identity.tenant);
+                        Self::new(StatusCode::OK).page(reader.notice(Notice::CookieLost, tenant, &links))
+                    }
+                    answer => Self::ended(answer, reader),
                 };
-                if *is_switch {
-                    reply = reply.with(CLEAR.0, CLEAR.1);
-                }
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Ask(question) => Self::new(StatusCode::OK).page(reader.question(question, names)),
             Outcome::Known(who) => Self::new(StatusCode::OK).data("application/json", &session_object(who)),
             Outcome::SignedOut { set_cookies, answer, .. } => {
-                let reply = match answer {
-                    Answer::Data => Self::new(StatusCode::NO_CONTENT),
-                    Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
-                };
-                let reply = reply.with(CLEAR.0, CLEAR.1);
+                let reply = Self::ended(answer, reader);
                 set_cookies.iter().fold(reply, |reply, cookie| reply.with("Set-Cookie", cookie))
             }
             Outcome::Client(text) => {
@@ -165,6 +177,22 @@ impl Reply {
                 Self { body: Bytes::from_static(text.as_bytes()), ..reply }
             }
             Outcome::Revoked { .. } | Outcome::Nothing => Self::new(StatusCode::NO_CONTENT),
+        }
+    }
+
+    /// Where an outcome leads.
+    fn ended(answer: &Answer, reader: &Addressee<'_>) -> Self {
+        match answer {
+            Answer::Data => Self::new(StatusCode::NO_CONTENT),
+            Answer::Redirect(to) => Self::new(StatusCode::SEE_OTHER).with("Location", to),
+            Answer::Farewell { login_url } if fetch::is_for_a_person(reader.headers) => {
+                let link = match login_url {
+                    Some(url) => Link::to(LinkKind::SignIn, url.as_str()),
+                    None => Link::to(LinkKind::Home, "/"),
+                };
+                Self::new(StatusCode::OK).page(reader.notice(Notice::SignedOut, None, &[link]))
+            }
+            Answer::Farewell { .. } => Self::new(StatusCode::SEE_OTHER).with("Location", "/"),
         }
     }
 

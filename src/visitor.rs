@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, header::ORIGIN};
 use ipnet::IpNet;
 use url::Url;
 
@@ -11,9 +11,20 @@ use crate::{
     token,
 };
 
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Whether a browser keeps a `Secure` cookie that an answer sets (RFC 6265bis section 5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    Cookie,
+    /// Plain HTTP, unless what an untrusted peer says is true: that TLS ends before it.
+    Doubtful,
+    /// Plain HTTP, and the host is not the browser's own machine.
+    Nothing,
+}
 
 /// The far end of a request.
 #[derive(Clone, Debug)]
@@ -75,6 +86,35 @@ impl Visitor {
             via: Via::TrustedProxy,
             scheme,
             authority: believed.unwrap_or(authority),
+        }
+    }
+
+    /// What becomes of a `Secure` cookie in the browser that sent these headers.
+    pub fn keeps_secure(&self, headers: &HeaderMap) -> Keeps {
+        // Browsers send Fetch Metadata to where they keep such cookies, and nowhere else: over TLS and to loopback.
+        let is_told =
+            ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name));
+        if self.scheme == "https" || is_told || self.is_loopback_host() {
+            return Keeps::Cookie;
+        }
+        let claims_tls = || {
+            elements(headers, FORWARDED_PROTO).any(|scheme| scheme.eq_ignore_ascii_case("https"))
+                || elements(headers, FORWARDED).any(|hop| hop.to_ascii_lowercase().contains("proto=https"))
+                || elements(headers, ORIGIN).any(|origin| origin.starts_with("https://") && self.is_own_origin(origin))
+        };
+        if self.via == Via::Nobody && claims_tls() { Keeps::Doubtful } else { Keeps::Nothing }
+    }
+
+    /// `localhost` and its subdomains (RFC 6761 section 6.3), 127.0.0.0/8 and ::1.
+    fn is_loopback_host(&self) -> bool {
+        match self.origin().as_ref().and_then(Url::host) {
+            Some(url::Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
+            }
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
         }
     }
 
@@ -210,6 +250,47 @@ mod tests {
             assert_eq!(goes_to(wanted), "/", "{wanted}");
         }
         assert_eq!(visitor().return_path(None, |_| false), "/");
+    }
+
+    #[test]
+    fn a_browser_keeps_a_secure_cookie_over_tls_and_on_its_own_machine() {
+        let told = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            let value = http::HeaderValue::from_static;
+            pairs.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
+        };
+        let at = |scheme: &'static str, authority: &str, via| Visitor {
+            scheme,
+            authority: authority.to_owned(),
+            via,
+            ..visitor()
+        };
+        for authority in [
+            "localhost",
+            "localhost:8080",
+            "portal.localhost",
+            "localhost.",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:8080",
+        ] {
+            assert_eq!(at("http", authority, Via::Nobody).keeps_secure(&told(&[])), Keeps::Cookie, "{authority}");
+        }
+        for authority in
+            ["192.0.2.2:8080", "portal.test", "localhost.test", "notlocalhost", "[2001:db8::1]", "10.0.0.1"]
+        {
+            let plain = at("http", authority, Via::Nobody);
+            assert_eq!(plain.keeps_secure(&told(&[])), Keeps::Nothing, "{authority}");
+            assert_eq!(at("https", authority, Via::Nobody).keeps_secure(&told(&[])), Keeps::Cookie, "{authority}");
+            assert_eq!(plain.keeps_secure(&told(&[("sec-fetch-mode", "navigate")])), Keeps::Cookie, "{authority}");
+            for claim in [("x-forwarded-proto", "HTTPS"), ("forwarded", "for=192.0.2.1;proto=https")] {
+                assert_eq!(plain.keeps_secure(&told(&[claim])), Keeps::Doubtful, "{authority} {claim:?}");
+                // A trusted proxy's word is in the scheme already.
+                let trusted = at("http", authority, Via::TrustedProxy);
+                assert_eq!(trusted.keeps_secure(&told(&[claim])), Keeps::Nothing, "{authority} {claim:?}");
+            }
+        }
+        let posted = told(&[("origin", "https://portal.test")]);
+        assert_eq!(at("http", "portal.test", Via::Nobody).keeps_secure(&posted), Keeps::Doubtful);
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Helpdesk {
             (Method::GET | Method::HEAD, "/public") => self.page("public", &request.headers),
             (Method::GET | Method::HEAD, "/board") => self.board(&request.headers),
             (Method::GET | Method::HEAD, "/whoami") => {
-                web::data(StatusCode::OK, &json!({ "received": identity(&request.headers) }))
+                let user = Caller::of(&request.headers).map(|caller| caller.id);
+                web::data(StatusCode::OK, &json!({ "received": identity(&request.headers), "user": user }))
             }
             (Method::POST, "/tickets" | "/board") => self.add(session, &path).await,
             (Method::POST, "/agents/reply") => self.reply(session).await,
@@ -141,7 +142,8 @@ impl Helpdesk {
             return web::bad_form();
         };
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-        if let Some(caller) = caller {
+        // Written on a page of whoever was here before: it is not the caller's, who gets their own page.
+        if let Some(caller) = caller.filter(|caller| field("as") == caller.id) {
             self.tickets.add(&caller.id, field("subject"), field("text"));
         }
         web::see_other(back_to)

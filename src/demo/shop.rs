@@ -41,9 +41,13 @@ impl ServeHttp for Shop {
                 self.page(person, Some(&return_to), false)
             }
             (Method::POST, "/login") => log_in(session).await,
+            // Choosing somebody else without a sign-out, as two people do who share a browser.
+            (Method::GET | Method::HEAD, "/people") => self.page(None, None, false),
+            // Out of the portal as well, which is on another site: by way of its own sign-out, and back by `logout_url`.
             (Method::POST, "/logout") => {
                 let cleared = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
-                web::with(web::see_other("/"), SET_COOKIE, &cleared)
+                let portal_out = format!("{}/_auth/logout", self.places.portal);
+                web::with(web::see_other(&portal_out), SET_COOKIE, &cleared)
             }
             (Method::POST, "/support-token") => self.support_token(person, session).await,
             (Method::POST, "/security/revoke") => self.revoke(person).await,

@@ -10,9 +10,11 @@ use pingora::{
     protocols::http::ServerSession,
     server::ShutdownWatch,
 };
+use serde_json::json;
 use tokio::{sync::Semaphore, time::interval};
 
 use super::{
+    caller::Caller,
     helpdesk::{Helpdesk, List},
     web,
 };
@@ -32,8 +34,10 @@ impl Serving {
         Self { helpdesk, streams: Semaphore::new(MOST_STREAMS) }
     }
 
-    /// Sends the list whenever it changes, until the client goes; all of it, so that one who comes back has missed nothing.
+    /// Sends the list whenever it changes, until the client goes; all of it, so that one who comes back has missed nothing, and
+    /// whose page it is for, so that one who comes back as another notices.
     async fn follow(&self, mut http: ServerSession, list: &List) -> pingora::Result<()> {
+        let user = Caller::of(&http.req_header().headers).map(|caller| caller.id);
         let mut changes = self.helpdesk.tickets.changes();
         let mut heartbeat = interval(HEARTBEAT);
         http.set_keepalive(None);
@@ -46,7 +50,8 @@ impl Serving {
         loop {
             let text = tokio::select! {
                 Ok(()) = changes.changed() => {
-                    format!("retry: 1000\ndata: {}\n\n", serde_json::Value::from(self.helpdesk.list(list)))
+                    let news = json!({ "user": user, "html": self.helpdesk.list(list) });
+                    format!("retry: 1000\ndata: {news}\n\n")
                 }
                 _ = heartbeat.tick() => ":\n\n".to_owned(),
                 // It says nothing more; this ends when it is gone.

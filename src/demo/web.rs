@@ -43,6 +43,7 @@ pub struct Places {
     pub shop: String,
     /// `http://localhost:4001`: another site than the shop's, to a browser.
     pub portal: String,
+    /// Where the app listens, for the visitor to try going around Vestibule.
     pub helpdesk: String,
 }
 

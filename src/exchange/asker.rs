@@ -30,16 +30,23 @@ impl Request<'_> {
         if fetch::is_prefetch(self.head) { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
     }
 
-    pub(super) fn is_same_site_navigation(&self) -> bool {
+    /// A click on the portal's own site, or on a page of one of these origins, which may be another site: a `Referer` names it,
+    /// that pages can leave out and not invent.
+    pub(super) fn is_own_navigation(&self, origins: &Origins) -> bool {
+        let referer = self.head.single(REFERER).and_then(|referer| url::Url::parse(referer).ok());
+        let origin = referer.map(|url| url.origin().ascii_serialization());
+        let is_of = |check: &dyn Fn(&str) -> bool| origin.as_deref().is_some_and(check);
         match (self.head.single("sec-fetch-site"), self.head.single("sec-fetch-mode")) {
-            (Some(site), mode) => {
-                matches!(site, "same-origin" | "same-site" | "none") && mode.is_none_or(|mode| mode == "navigate")
-            }
+            (Some(site), mode) if mode.is_none_or(|mode| mode == "navigate") => match site {
+                "same-origin" | "same-site" | "none" => true,
+                "cross-site" => {
+                    self.head.single("sec-fetch-dest") == Some("document") && is_of(&|origin| origins.contains(origin))
+                }
+                _ => false,
+            },
+            (Some(_), _) => false,
             // Browsers that say neither still send where the link was.
-            (None, _) => self.head.single(REFERER).is_some_and(|referer| {
-                url::Url::parse(referer)
-                    .is_ok_and(|url| self.visitor.is_own_origin(&url.origin().ascii_serialization()))
-            }),
+            (None, _) => is_of(&|origin| self.visitor.is_own_origin(origin) || origins.contains(origin)),
         }
     }
 

@@ -24,7 +24,7 @@ impl Request<'_> {
         let mut fields = self.query_fields();
         match *self.head.method {
             Method::GET if fetch::is_prefetch(self.head) => self.check_prefetch()?,
-            Method::GET if self.is_same_site_navigation() => {}
+            Method::GET if self.is_own_navigation(candidates.origins()) => {}
             Method::GET => return Err(Reason::CrossSite.into()),
             Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
             _ => return Err(Reason::EndpointMethod("GET, POST").into()),
@@ -58,7 +58,10 @@ impl Request<'_> {
         } else if let Some(wanted) = return_to {
             Answer::Redirect(self.return_path(Some(&wanted)))
         } else {
-            Answer::Redirect(tenant.and_then(|t| t.logout_url.as_ref()).map_or_else(|| "/".into(), ToString::to_string))
+            match tenant.and_then(|tenant| tenant.logout_url.as_ref()) {
+                Some(logout_url) => Answer::Redirect(logout_url.to_string()),
+                None => Answer::Farewell { login_url: tenant.and_then(|tenant| tenant.login_url.clone()) },
+            }
         };
         let set_cookies = cleared.into_iter().flat_map(|rules| cookies::clear(rules, self.visitor.host())).collect();
         Ok(Outcome::SignedOut { who: ended, set_cookies, answer })

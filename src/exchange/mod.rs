@@ -4,7 +4,8 @@
 //!    spends nothing.
 //! 2. The request comes from our own origin, from one of the tenants', or from no page at all; a link may be anywhere.
 //! 3. The token verifies as anywhere else ([`Gate::verify`]), and the page is not another tenant's.
-//! 4. Where another user is signed in, `on_switch` decides; `handoff = "confirm"` asks in any case.
+//! 4. Where another user is signed in, `on_switch` decides, but a page of the tenant's that posts the token is not asked;
+//!    `handoff = "confirm"` asks about links in any case.
 //! 5. There is room to end another user's session in the same browser: a refusal costs nothing.
 //! 6. The ledger lets each token through once. That may take its time, so the token is verified again after it.
 //! 7. A fresh session is sealed; a session id a client brought is never taken over, and another user's session ends.
@@ -17,6 +18,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Method;
+use url::Url;
 
 use crate::{
     cache::{Proof, ProofKind},
@@ -27,14 +29,15 @@ use crate::{
     head::Head,
     identity::{Identity, TenantId},
     ledger::{Handle, Issued, LedgerError, Revocation, Spend, Subjects, Token, TokenId},
+    origin::Source,
     query,
     route::Route,
     secret::random,
     session::{Place, Session, SessionError},
-    tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Uses},
+    tenant::{Candidates, CookieRules, Handoff, OnSwitch, Tenant, Transport, Uses},
     time::{Clock, UnixTime},
     token::{self, Parts, Whom},
-    visitor::Visitor,
+    visitor::{Keeps, Visitor},
 };
 use carrier::{Presented, Style};
 
@@ -91,8 +94,8 @@ pub struct Request<'a> {
 /// What came out.
 pub enum Outcome {
     /// Signed in: the session, its `Set-Cookie` if it is new and those of others that end, what the caller wants to hear, and
-    /// whether somebody else was signed in before.
-    SignedIn { who: Who, set_cookies: Vec<String>, answer: Answer, is_switch: bool },
+    /// whether the browser keeps that cookie.
+    SignedIn { who: Who, set_cookies: Vec<String>, answer: Answer, keeps: Keeps },
     /// A person has to agree first.
     Ask(Question),
     /// Who is calling.
@@ -136,6 +139,8 @@ pub enum Answer {
     Data,
     /// As a redirect to a path of this origin, or to a URL of the tenant's.
     Redirect(String),
+    /// A sign-out that leads nowhere: a page says so, with the way to sign in again where there is one.
+    Farewell { login_url: Option<Url> },
 }
 
 /// The page that asks before an exchange.
@@ -214,8 +219,13 @@ impl Request<'_> {
 
     async fn sign_in(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
         let return_to = presented.return_to.clone();
-        // Whoever signs in again is to come to the same page.
-        let returning = |refusal| Refusal { return_to: Some(return_to), ..refusal };
+        // Whoever signs in again is to come to the same page, by way of the tenant's login also where the token is not readable:
+        // a link that was cut off.
+        let returning = |refusal: Refusal| Refusal {
+            tenant: refusal.tenant.or_else(|| candidates.sole().cloned()),
+            return_to: Some(return_to),
+            ..refusal
+        };
         self.exchanged(candidates, presented).await.map_err(returning)
     }
 
@@ -269,7 +279,7 @@ impl Request<'_> {
                     who,
                     set_cookies: set_cookie.into_iter().collect(),
                     answer: presented.answer(),
-                    is_switch: false,
+                    keeps: self.keeps(cookie, &cookies),
                 });
             }
             // It may have expired meanwhile, or have been revoked.
@@ -289,7 +299,7 @@ impl Request<'_> {
             who: started(&session),
             set_cookies: std::iter::once(set_cookie).chain(self.cleared(&cookies, cookie, candidates)).collect(),
             answer: presented.answer(),
-            is_switch: !others.is_empty(),
+            keeps: self.keeps(cookie, &cookies),
         })
     }
 
@@ -309,10 +319,29 @@ impl Request<'_> {
         Presenter { head: self.head, visitor: self.visitor }
     }
 
-    /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
+    /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in. A page of
+    /// the tenant's own that posts the token knows who sits there, and needs no answer about another of its users; a link may
+    /// be anybody's.
     fn must_ask(&self, tenant: &Tenant, presented: &Presented, others: &[Arc<Proof>]) -> bool {
         let confirms = presented.style == Style::Navigation && tenant.exchange.handoff == Handoff::Confirm;
-        confirms || (!others.is_empty() && tenant.exchange.on_switch == OnSwitch::Confirm)
+        let is_vouched_for = || {
+            presented.style == Style::Form
+                && matches!(Source::of(self.head, self.visitor), Source::Other(origin) if tenant.origins.contains(origin))
+                && others.iter().all(|other| other.identity().tenant == tenant.id)
+        };
+        confirms || (!others.is_empty() && tenant.exchange.on_switch == OnSwitch::Confirm && !is_vouched_for())
+    }
+
+    /// Whether the browser keeps the session's cookie. One that sent such a cookie keeps them.
+    fn keeps(&self, cookie: &CookieRules, came: &[Sealed<'_>]) -> Keeps {
+        match (cookie.transport, cookie.place) {
+            _ if !came.is_empty() => Keeps::Cookie,
+            (Transport::Plain, Place::Own) => Keeps::Cookie,
+            // In frames it is `Secure` in any case.
+            (Transport::Secure, _) | (Transport::Plain, Place::Embedded) => {
+                self.visitor.keeps_secure(self.head.headers)
+            }
+        }
     }
 
     /// The live sessions in the browser: that of the same user, and those of others.

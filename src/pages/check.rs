@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use minijinja::Environment;
 
 use super::{
-    DENIED, FormNames, LAYOUT, Link, LinkKind, Own, Pages, QUESTION, TEMPLATES,
-    variables::{VARIABLES, asked, denied},
+    DENIED, FormNames, LAYOUT, Link, LinkKind, Notice, Own, Pages, QUESTION, TEMPLATES,
+    variables::{VARIABLES, asked, denied, noticed},
 };
 use crate::{
     denial::Denial,
@@ -57,6 +57,10 @@ pub(super) fn faults(pages: &Pages) -> Vec<Fault> {
     let tenant = TenantId::new("ten_acme");
     for texts in pages.languages.iter() {
         if own.makes(DENIED) {
+            for notice in Notice::ALL {
+                let made = own.render(DENIED, noticed(texts, notice, Some(&tenant), &links[1], REQUEST_ID));
+                faults.extend(made.err().map(|e| fault(DENIED, &e)));
+            }
             for denial in Denial::ALL {
                 for (links, tenant) in links.iter().zip([None, Some(&tenant), None, Some(&tenant)]) {
                     let made = own.render(DENIED, denied(texts, denial, tenant, links, REQUEST_ID));

@@ -1,4 +1,4 @@
-//! The pages a person sees: refusals, and the question before an exchange. In the language they read, without scripts, and
+//! The pages a person sees: refusals, notices, and the question before an exchange. In the language they read, without scripts, and
 //! with an operator's own templates where there are some.
 
 mod check;
@@ -26,7 +26,7 @@ pub use language::is_tag;
 pub use links::{Link, LinkKind};
 pub use texts::{DIRECTIONS, Texts, built_in, english, placeholders};
 
-use variables::{asked, denied};
+use variables::{asked, denied, noticed};
 
 /// The templates: the layout, and what stands in it. An operator's have the same names.
 pub const TEMPLATES: [&str; 3] = [LAYOUT, DENIED, QUESTION];
@@ -85,6 +85,42 @@ impl Maker {
     }
 }
 
+/// What a page says that is not a refusal with a code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// `forbidden`, because another user is signed in: with a button to sign out.
+    SignedInAsAnother,
+    /// The end of a sign-out, where the tenant has no page for it.
+    SignedOut,
+    /// After an exchange whose cookie the browser drops.
+    CookieLost,
+}
+
+impl Notice {
+    /// Every notice.
+    pub const ALL: [Self; 3] = [Self::SignedInAsAnother, Self::SignedOut, Self::CookieLost];
+
+    /// The section of its texts.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::SignedInAsAnother => "signed_in_as_another",
+            Self::SignedOut => "signed_out",
+            Self::CookieLost => "cookie_lost",
+        }
+    }
+
+    /// The code and status that a template is told.
+    fn code(self) -> (&'static str, u16) {
+        match self {
+            Self::SignedInAsAnother => {
+                let spelling = Denial::Forbidden.spelling();
+                (spelling.code, spelling.status)
+            }
+            Self::SignedOut | Self::CookieLost => (self.section(), 200),
+        }
+    }
+}
+
 /// Names of the form fields that the exchange reads.
 pub struct FormNames<'a> {
     pub token: &'a str,
@@ -104,6 +140,12 @@ impl Addressee<'_> {
     pub fn denied(&self, denial: Denial, tenant: Option<&TenantId>, links: &[Link]) -> Page {
         let texts = self.pages.language(self.headers);
         self.pages.render(DENIED, texts, denied(texts, denial, tenant, links, self.request_id))
+    }
+
+    /// A notice, with the ways on from it.
+    pub fn notice(&self, notice: Notice, tenant: Option<&TenantId>, links: &[Link]) -> Page {
+        let texts = self.pages.language(self.headers);
+        self.pages.render(DENIED, texts, noticed(texts, notice, tenant, links, self.request_id))
     }
 
     /// The question before an exchange.
@@ -252,6 +294,10 @@ mod tests {
                 }
                 all.insert(format!("{language}-{}", denial.spelling().code), to.denied(denial, None, &links));
             }
+            for notice in Notice::ALL {
+                let links = [Link::to(LinkKind::Continue, "/tickets/17")];
+                all.insert(format!("{language}-{}", notice.section()), to.notice(notice, None, &links));
+            }
             let names = FormNames { token: "token", return_to: "return_to" };
             all.insert(format!("{language}-confirm"), to.question(&question(None), &names));
             let other = identity("Maya Fischer", "maya.fischer@acme.example");
@@ -263,7 +309,7 @@ mod tests {
     #[test]
     fn every_page_is_small_and_in_its_language() {
         let all = all();
-        assert_eq!(all.len(), 5 * (Denial::ALL.len() + 2));
+        assert_eq!(all.len(), 5 * (Denial::ALL.len() + Notice::ALL.len() + 2));
         for (name, page) in &all {
             let html = &page.html;
             assert!(name.starts_with(&page.language), "{name}");
@@ -307,9 +353,11 @@ mod tests {
     fn the_variables_are_those_that_are_documented() {
         let texts = &built_in()[0];
         let names = FormNames { token: "token", return_to: "return_to" };
-        for variables in
-            [denied(texts, Denial::TokenSpent, None, &[], "id"), asked(texts, &question(None), &names, "id")]
-        {
+        for variables in [
+            denied(texts, Denial::TokenSpent, None, &[], "id"),
+            noticed(texts, Notice::SignedOut, None, &[], "id"),
+            asked(texts, &question(None), &names, "id"),
+        ] {
             let found: BTreeSet<String> = variables.try_iter().expect("a map").map(|name| name.to_string()).collect();
             assert_eq!(found, VARIABLES.map(str::to_owned).into());
         }

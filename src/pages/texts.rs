@@ -123,15 +123,15 @@ pub fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::denial::Denial;
+    use crate::{denial::Denial, pages::Notice};
 
     #[test]
     fn every_language_has_every_text_and_placeholder() {
         let all: BTreeSet<&str> = Denial::ALL.iter().map(|denial| denial.spelling().code).collect();
-        let others = ["confirm", "switch", "links", "page"];
+        let others = ["confirm", "switch", "links", "page"].into_iter().chain(Notice::ALL.map(Notice::section));
         let sections: BTreeSet<&str> = english().keys().map(String::as_str).collect();
         assert_eq!(sections, all.iter().copied().chain(others).collect());
-        for code in all {
+        for code in all.into_iter().chain(Notice::ALL.map(Notice::section)) {
             let keys: Vec<&str> = english()[code].keys().map(String::as_str).collect();
             assert_eq!(keys, ["advice", "text", "title"], "{code}");
         }

@@ -2,7 +2,7 @@
 
 use minijinja::{Value, context};
 
-use super::{FormNames, Link, LinkKind, Texts, names::Name, texts::filled};
+use super::{FormNames, Link, LinkKind, Notice, Texts, names::Name, texts::filled};
 use crate::{
     denial::Denial,
     exchange::Question,
@@ -34,7 +34,31 @@ pub const VARIABLES: [&str; 17] = [
 /// Of a refusal.
 pub fn denied(texts: &Texts, denial: Denial, tenant: Option<&TenantId>, links: &[Link], request_id: &str) -> Value {
     let spelling = denial.spelling();
-    let text = |key| texts.of(spelling.code, key);
+    said(texts, spelling.code, (spelling.code, spelling.status), tenant, links, request_id)
+}
+
+/// Of a notice.
+pub fn noticed(texts: &Texts, notice: Notice, tenant: Option<&TenantId>, links: &[Link], request_id: &str) -> Value {
+    let said = said(texts, notice.section(), notice.code(), tenant, links, request_id);
+    match notice {
+        Notice::SignedInAsAnother => {
+            let button = texts.of("links", "sign_out");
+            context! { form => context! { action => "/_auth/logout", fields => Vec::<Value>::new(), button }, ..said }
+        }
+        Notice::SignedOut | Notice::CookieLost => said,
+    }
+}
+
+/// What happened, what to do, and the ways on.
+fn said(
+    texts: &Texts,
+    section: &str,
+    (code, status): (&str, u16),
+    tenant: Option<&TenantId>,
+    links: &[Link],
+    request_id: &str,
+) -> Value {
+    let text = |key| texts.of(section, key);
     let is_embedded = links.iter().any(|link| link.kind == LinkKind::OpenInTab);
     let links: Vec<Value> = links
         .iter()
@@ -44,7 +68,7 @@ pub fn denied(texts: &Texts, denial: Denial, tenant: Option<&TenantId>, links: &
         })
         .collect();
     context! {
-        code => spelling.code, status => spelling.status, title => text("title"), text => text("text"), advice => text("advice"),
+        code, status, title => text("title"), text => text("text"), advice => text("advice"),
         embedded => is_embedded.then(|| texts.of("page", "embedded")), links, tenant => tenant.map(TenantId::as_str),
         user => (), other => (), form => (), stay => (), ..of_all(texts, request_id)
     }

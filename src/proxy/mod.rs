@@ -30,7 +30,7 @@ use pingora::{
 };
 
 use crate::{
-    answer::{self, Asked},
+    answer::{self, Asked, Shown},
     body,
     config::{Config, Upstream},
     connection::Connection,
@@ -97,6 +97,9 @@ pub struct Context {
     app_cookies: Option<AppCookies>,
     /// What clears cookies that a sibling host has planted.
     planted: Vec<String>,
+    shown: Shown,
+    /// Whether a session came along to a public route.
+    has_session: bool,
     unreached: Unreached,
     body_bytes: u64,
     /// Why its body goes no further.
@@ -250,6 +253,8 @@ impl Door {
             permit: None,
             app_cookies: None,
             planted: Vec::new(),
+            shown: Shown::Otherwise,
+            has_session: false,
             unreached: Unreached::default(),
             body_bytes: 0,
             cut: None,
@@ -375,6 +380,8 @@ impl Door {
             app_cookies: context.app_cookies.as_mut(),
             host: context.visitor.as_ref().map_or("", Visitor::host),
             planted: &context.planted,
+            shown: context.shown,
+            has_session: context.has_session,
         };
         answer::finish(response, permit, &self.gate, &self.stamp, asked, self.clock.now())?;
         response.insert_header("X-Request-Id", context.entry.request_id.as_str())

@@ -7,6 +7,7 @@ use pingora::{http::RequestHeader, proxy::Session as Downstream};
 
 use super::{Context, Door};
 use crate::{
+    answer::Shown,
     body,
     connection::Connection,
     cookies,
@@ -91,6 +92,11 @@ impl Door {
             let names = self.pools.get(permit.upstream().0).map_or(&[][..], |pool| &pool.config.session_cookies);
             context.app_cookies = self.leftovers.judge(head.headers, names, permit.caller());
         }
+        context.has_session = route.policy == Policy::Public
+            && context.here.as_ref().is_some_and(|here| {
+                let of_session = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| here.cookie(name).is_some());
+                cookies::pairs(head.headers).any(|pair| of_session(pair.name))
+            });
         context.permit = Some(permit);
         Ok(None)
     }
@@ -191,6 +197,9 @@ impl Context {
         self.entry.asked_for(head.path);
         if let Source::Other(origin) = Source::of(head, visitor) {
             self.asking = Some(origin.to_owned());
+        }
+        if head.single("sec-fetch-mode") == Some("navigate") {
+            self.shown = Shown::AsPage;
         }
         self.target = head.target().into_owned();
         self.visitor = Some(visitor.clone());

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { board, demo, opened, say, visitor } from "./story.mjs";
+import { isAccessible } from "./pages.mjs";
 import { until } from "./support.mjs";
 
 const texts = (page, selector) => page.locator(selector).allInnerTexts();
@@ -79,7 +80,7 @@ export const scenarios = {
     const before = await desk();
     await tab.reload();
     assert.match(await tab.innerText("aside"), new RegExp(`desk_session=${before}, was opened for Maya Sørensen;`));
-    await page.click("header form button");
+    await page.click("header a:has-text('Be somebody else')");
     await page.click("button[value=tom]");
     await page.click("[data-way='/tickets']");
     await page.waitForURL((url) => url.hostname === "localhost");
@@ -91,10 +92,55 @@ export const scenarios = {
     assert.match(await page.innerText("aside"), /was opened for Tom Okafor just now/);
     assert.ok(!(await page.innerText("aside")).includes(before));
     assert.notEqual(await desk(), before);
+    // The tab that was Maya's is his by now, or it would show his tickets under her name.
+    await tab.bringToFront();
+    await tab.waitForSelector("h1:has-text('Tom Okafor’s tickets')");
+    await page.bringToFront();
     assert.ok((await texts(page, ".tickets b")).includes("Card terminal loses its connection"));
     // Out of the portal; Nordwind still knows him.
     await page.click(".who button");
     await page.waitForSelector(".notice:has-text('signed out of the helpdesk, and still signed in here')");
+  },
+
+  async a_sign_out_in_nordwind_ends_the_portal_too(stage) {
+    const place = await demo(stage);
+    const { context, page } = await visitor(stage, place, "maya");
+    await page.click(".launcher");
+    const tab = await opened(context, page, "#chat .ways [data-open]");
+    await board(page).locator(".rows li").first().waitFor();
+    await page.bringToFront();
+    await page.click("header form button");
+    await page.waitForSelector(".notice:has-text('signed out of the helpdesk and of Nordwind')");
+    await tab.bringToFront();
+    await tab.waitForSelector("[data-out]:has-text('You were signed out')");
+    await page.bringToFront();
+    await page.click("button[value=tom]");
+    // Nobody is asked about her: not in his frame, and not in the tab of his own.
+    await board(page).locator(".rows li:has-text('Card terminal')").waitFor();
+    const his = await opened(context, page, "#chat .ways [data-open]");
+    assert.equal(await his.innerText("h1"), "Tom Okafor’s tickets");
+  },
+
+  async a_tab_of_the_one_before_becomes_that_of_the_next(stage) {
+    const place = await demo(stage);
+    const { context, page } = await visitor(stage, place, "maya");
+    await page.click(".launcher");
+    const tab = await opened(context, page, "#chat .ways [data-open]");
+    await page.bringToFront();
+    await page.click("header a:has-text('Be somebody else')");
+    await page.click("button[value=tom]");
+    // Nordwind vouches for him: the board and the tab it opens are his without a question.
+    await board(page).locator(".rows li:has-text('Card terminal')").waitFor();
+    const his = await opened(context, page, "#chat .ways [data-open]");
+    assert.equal(await his.innerText("h1"), "Tom Okafor’s tickets");
+    await tab.bringToFront();
+    await tab.waitForSelector("h1:has-text('Tom Okafor’s tickets')");
+    // What was written for her is not his.
+    await tab.evaluate(() => (document.querySelector("main form [name=as]").value = "maya"));
+    await tab.fill("[name=subject]", "Written as Maya");
+    await tab.click("main form button");
+    await tab.waitForLoadState();
+    assert.ok(!(await tab.innerText("main")).includes("Written as Maya"));
   },
 
   async a_revocation_ends_all_of_it(stage) {
@@ -132,18 +178,26 @@ export const scenarios = {
     const looks = [
       ["light", 1280, 860],
       ["dark", 1280, 860],
+      ["phone", 390, 844],
       ["narrow", 360, 740],
     ];
+    const start = await context.newPage();
+    await start.goto(`${place.url}/people`);
+    assert.match(await start.innerText("main"), /Vestibule/);
+    const about = await context.newPage();
+    await about.goto(`${new URL(tab.url()).origin}/public`);
+    assert.ok((await about.locator(".guide [aria-current=page]").textContent()).includes(new URL(about.url()).host));
     for (const [look, width, height] of looks) {
       const colorScheme = look === "dark" ? "dark" : "light";
-      for (const [what, at] of Object.entries({ nordwind: page, portal: tab })) {
+      for (const [what, at] of Object.entries({ nordwind: page, portal: tab, about, start })) {
         await at.bringToFront();
         await at.setViewportSize({ width, height });
         await at.emulateMedia({ colorScheme });
-        if (what === "nordwind" && look === "narrow") await at.click("[data-close]");
+        if (what === "nordwind" && look === "phone") await at.click("[data-close]");
         const overflow = await at.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(overflow <= 0, `${what} is ${overflow} px too wide at ${width}`);
         await stage.shot(at, `demo-${what}-${look}`);
+        await isAccessible(at, `${what} ${look}`);
       }
     }
   },

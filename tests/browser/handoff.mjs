@@ -106,10 +106,13 @@ async function shownAfterBack(page) {
 
 /** Signs in, looks at two pages, leaves by `leave`, and goes back to them. */
 async function goesBack(stage, { leave, ...options }) {
-  const page = (record) =>
-    `<!doctype html><title>Portal</title><h1>${record.headers["x-user-id"]}</h1>
+  // One page whose app says nothing of caching, and one whose app would have it kept.
+  const page = (record, response) => {
+    if (record.path === "/tickets/18") response.setHeader("Cache-Control", "private, max-age=600");
+    return `<!doctype html><title>Portal</title><h1>${record.headers["x-user-id"]}</h1>
     <p>Secret of ${record.headers["x-user-id"]}</p>
     <a id="next" href="/tickets/18">next</a>`;
+  };
   const out = "<!doctype html><title>Out</title><h1>Signed out</h1>";
   const all = await scene(stage, {
     answers: { "/tickets/17": page, "/tickets/18": page, "/public/out": out },
@@ -392,6 +395,99 @@ export const scenarios = {
         await until(() => exchanges(portal) === 2, "the log counts 2");
       }
     }
+  },
+
+  async a_form_of_the_customers_page_is_not_asked_about(stage) {
+    const all = await scene(stage);
+    const { page, customer, door } = all;
+    await all.enter("maya");
+    await page.waitForURL(`${door.origin}/tickets/17`);
+    // Behind it stands who is signed in there; a page of another site has no such say.
+    customer.user = "tom";
+    const elsewhere = await stage.site({ "/": form(customer, door) });
+    await page.goto(elsewhere.origin);
+    await page.click("#go");
+    assert.equal(await heading(page), "This page may not sign you in");
+    await all.visit(form(customer, door));
+    await page.click("#go");
+    await page.waitForURL(`${door.origin}/tickets/17`);
+    assert.equal(await heading(page), "tom");
+  },
+
+  async a_refused_switch_leads_out(stage) {
+    for (const tenant of ['on_switch = "reject"', 'on_switch = "reject"\nlogout_url = "LEFT"']) {
+      const customer = await stage.customer({ "/left": "<!doctype html><title>Left</title><h1>Left</h1>" });
+      const app = await stage.app();
+      const options = { tenant: tenant.replace("LEFT", `${customer.origin}/left`) };
+      const portal = await stage.vestibule({ app, customer, ...options });
+      const page = await (await stage.browser()).newPage();
+      await page.goto(`${portal.origin}/tickets/17?token=${customer.token()}`);
+      customer.user = "tom";
+      const link = `${portal.origin}/tickets/17?token=${customer.token()}`;
+      await page.goto(link);
+      assert.equal(await heading(page), "Another account is signed in here");
+      await stage.shot(page, "handoff-rejected");
+      await page.click("button:has-text('Sign out')");
+      const end = options.tenant.includes("/left") ? "Left" : "You are signed out";
+      await until(async () => (await heading(page)) === end, `${end} shows`);
+      // The link is as good as before.
+      await page.goto(link);
+      assert.equal(await heading(page), "tom");
+      await stage.end();
+    }
+  },
+
+  async a_sign_out_says_so(stage) {
+    const all = await scene(stage);
+    const { page, customer, door } = all;
+    customer.answers["/login"] = "<!doctype html><title>Log in</title><h1>Log in</h1>";
+    await all.enter("maya");
+    await page.goto(`${door.origin}/_auth/logout`);
+    assert.equal(await heading(page), "You are signed out");
+    await stage.shot(page, "handoff-signed-out");
+    await page.reload();
+    assert.equal(await heading(page), "You are signed out");
+    await page.click("main a");
+    assert.equal(await heading(page), "Log in");
+  },
+
+  async the_customers_page_on_another_site_signs_out_by_a_link(stage) {
+    const all = await scene(stage);
+    const { page, customer, door } = all;
+    const elsewhere = await stage.site({ "/": `<!doctype html><a id="go" href="${door.origin}/_auth/logout">out</a>` });
+    await all.enter("maya");
+    await page.goto(elsewhere.origin);
+    await page.click("#go");
+    assert.equal(await heading(page), "This is not allowed");
+    await all.visit(`<img src="${door.origin}/_auth/logout"><iframe src="${door.origin}/_auth/logout"></iframe>`);
+    await page.goto(`${door.origin}/tickets/17`);
+    assert.equal(await heading(page), "maya");
+    await all.visit(`<a id="go" href="${door.origin}/_auth/logout">Sign out</a>`);
+    await page.click("#go");
+    assert.equal(await heading(page), "You are signed out");
+  },
+
+  async a_first_try_from_another_machine_says_why(stage) {
+    // A name that is not loopback, over plain HTTP: browsers drop the cookie there.
+    const args = ["--host-resolver-rules=MAP portal.test 127.0.0.1"];
+    const all = await scene(stage, { browser: { args } });
+    const { page, customer, portal } = all;
+    customer.answers["/login"] = (record, response) => {
+      const back = new URL(record.url, customer.origin).searchParams.get("return_to");
+      response.writeHead(303, { Location: `${back}?token=${customer.token()}` }).end();
+    };
+    const origin = `http://portal.test:${portal.port}`;
+    await page.goto(`${origin}/tickets/17?token=${customer.token()}`);
+    assert.equal(await heading(page), "Your browser did not keep this sign-in");
+    await stage.shot(page, "handoff-cookie-lost");
+    const text = await page.textContent("main");
+    for (const key of ["tls", "trusted_proxies", "insecure_cookie"]) assert.ok(text.includes(key), key);
+    await until(() => /exchanged .*caution=.*tls.*trusted_proxies.*insecure_cookie/.test(portal.log), "so does the log");
+    // A login that needs no click does not go round and round.
+    const before = customer.at("/login").length;
+    await page.click("main a");
+    assert.equal(await heading(page), "Your browser did not keep this sign-in");
+    assert.equal(customer.at("/login").length, before + 1);
   },
 
   back_after_a_sign_out_shows_nothing: (stage) => goesBack(stage, { leave: signsOut }),

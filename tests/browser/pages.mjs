@@ -68,7 +68,7 @@ async function asked({ customer, portal }, page, path = "/tickets/17") {
 }
 
 /** Nothing of weight is in the way of people with disabilities. */
-async function isAccessible(page, name) {
+export async function isAccessible(page, name) {
   await page.evaluate(axe);
   const found = await page.evaluate(async () => (await globalThis.axe.run()).violations);
   const heavy = found.filter(({ impact }) => ["serious", "critical"].includes(impact));
@@ -172,6 +172,7 @@ export const scenarios = {
     const all = await scene(stage);
     const screens = {
       narrow: { viewport: { width: 320, height: 568 } },
+      frame: { viewport: { width: 280, height: 280 } },
       // What 400 % leave of a window of 1280 by 1024.
       zoomed: { viewport: { width: 320, height: 256 }, deviceScaleFactor: 4 },
       wide: { viewport: { width: 2560, height: 1200 } },
@@ -183,6 +184,9 @@ export const scenarios = {
         await fits(page, `${screen} ${language} token_spent`);
         await asked(all, page);
         await fits(page, `${screen} ${language} switch`);
+        // The ways on are seen without scrolling, in a small frame too.
+        const boxes = await page.$$eval("form.do > :not(input)", (all) => all.map((e) => e.getBoundingClientRect().bottom));
+        if (screen === "frame") assert.ok(boxes.every((bottom) => bottom <= 280) && boxes.length === 2, `${boxes}`);
         await page.locator("button").scrollIntoViewIfNeeded();
         await stage.shot(page, `pages-${screen}-${language}`);
         await page.click("button", { trial: true });

@@ -72,6 +72,8 @@ scenarios! {
         the_chat_leads_to_the_tickets_signed_in
         everything_is_live
         another_user_is_asked_for_first
+        a_sign_out_in_nordwind_ends_the_portal_too
+        a_tab_of_the_one_before_becomes_that_of_the_next
         a_revocation_ends_all_of_it
         it_fits_every_screen
     }
@@ -91,6 +93,11 @@ scenarios! {
         a_double_click_on_the_question_signs_in
         a_double_click_on_the_question_signs_in_over_a_slow_network
         another_user_is_asked_about
+        a_form_of_the_customers_page_is_not_asked_about
+        a_refused_switch_leads_out
+        a_sign_out_says_so
+        the_customers_page_on_another_site_signs_out_by_a_link
+        a_first_try_from_another_machine_says_why
         back_after_a_sign_out_shows_nothing
         back_after_a_sign_out_shows_nothing_kept
         back_after_a_switch_shows_nothing

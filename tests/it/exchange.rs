@@ -336,15 +336,9 @@ async fn a_link_for_another_user_asks_first() {
     let text = page.text();
     assert!(text.contains(">Stay signed in as <bdi>maya@acme.example</bdi></a>"), "there is a way back");
     assert!(text.contains("maya@acme.example") && text.contains("&lt;b&gt;tom") && !text.contains("<b>tom"), "{text}");
-    // Another site cannot agree in the person's stead.
+    // Only our own page agrees in the person's stead.
     let agree = [("token", token.as_str()), ("return_to", "/a"), ("agreed", "yes")];
-    let forged = door
-        .post("/_auth/exchange")
-        .header("Origin", "https://app.acme.example")
-        .cookie(COOKIE, &maya)
-        .form(&agree)
-        .send()
-        .await;
+    let forged = door.post("/_auth/exchange").cookie(COOKIE, &maya).form(&agree).send().await;
     assert_eq!(forged.status, 200, "still the question");
     let agreed = door
         .post("/_auth/exchange")
@@ -382,10 +376,143 @@ async fn switching_may_be_silent_or_refused_and_every_handoff_may_ask() {
         rejects.post("/_auth/exchange").bearer(fresh("tom")).cookie(COOKIE, &maya).send().await.code(),
         "forbidden"
     );
+    let page = link(&rejects, &maya).send().await;
+    assert!(page.text().contains("action=\"&#x2f;_auth&#x2f;logout\"") && page.text().contains("strict-origin"));
+    let closed = rejects.get("/closed").navigating().send().await;
+    assert!(!closed.text().contains("<form") && !closed.text().contains("sign out"), "{}", closed.text());
     let confirms = Door::start(&with("handoff = \"confirm\"")).await;
     let page = link(&confirms, "").send().await;
     assert_eq!((page.status, page.header("set-cookie")), (200, None));
     assert!(page.text().contains("Continue as <bdi>tom@acme.example</bdi>"));
+}
+
+/// A page of the tenant's that posts the token vouches for who sits there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_is_not_asked_about_where_an_origin_of_the_tenant_posts() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream);
+    let form = |door: &Door, origin: &str, session: &str| {
+        let token = fresh("tom");
+        let ask = door.post("/_auth/exchange").form(&[("token", &token), ("return_to", "/x")]);
+        ask.header("Origin", origin).cookie(COOKIE, session).send()
+    };
+    for (line, origin, status) in [
+        ("", "https://app.acme.example", 303),
+        ("on_switch = \"confirm\"", "https://app.acme.example", 303),
+        ("on_switch = \"replace\"", "https://app.acme.example", 303),
+        ("on_switch = \"reject\"", "https://app.acme.example", 403),
+        // Our own pages ask: a link may have led there.
+        ("", "http://portal.test", 200),
+        ("", "null", 403),
+        ("", "https://app.globex.example", 403),
+    ] {
+        let door = Door::start(&text.replace("[tenants.acme]", &format!("[tenants.acme]\n{line}"))).await;
+        let maya = door.session(&fresh("maya")).await;
+        assert_eq!(form(&door, origin, &maya).await.status, status, "{line} {origin}");
+        let is_replaced = status == 303;
+        let mayas = door.get("/").cookie(COOKIE, &maya).send().await.status;
+        assert_eq!(mayas, if is_replaced { 401 } else { 200 }, "{line} {origin}");
+    }
+    // A link is anybody's, wherever it stands.
+    let door = Door::start(&text).await;
+    let maya = door.session(&fresh("maya")).await;
+    let link = door.get(&format!("/_auth/exchange?token={}", fresh("tom"))).navigating().cookie(COOKIE, &maya);
+    assert_eq!(link.header("Origin", "https://app.acme.example").send().await.status, 200);
+}
+
+/// Over plain HTTP a browser keeps no `Secure` cookie, but of loopback.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_whose_browser_drops_the_cookie_is_told() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream)
+        .replace("\"portal.test\", \"acme.test\"", "\"portal.test\", \"localhost\", \"127.0.0.1\", \"192.0.2.2\"");
+    let lab = text.replace("[session]", "[session]\ncookie = \"vestibule\"\ninsecure_cookie = true");
+    let behind = format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{text}");
+    for (text, host, header, is_told) in [
+        (&text, "192.0.2.2:8080", ("X-A", "b"), true),
+        (&text, "portal.test", ("X-A", "b"), true),
+        (&text, "localhost:8080", ("X-A", "b"), false),
+        (&text, "127.0.0.1:8080", ("X-A", "b"), false),
+        (&text, "portal.test", ("Sec-Fetch-Mode", "navigate"), false),
+        (&text, "portal.test", ("X-Forwarded-Proto", "https"), false),
+        (&behind, "portal.test", ("X-Forwarded-Proto", "https"), false),
+        (&behind, "portal.test", ("X-Forwarded-Proto", "http"), true),
+        (&lab, "portal.test", ("X-A", "b"), false),
+    ] {
+        let door = Door::start(text).await;
+        let ask = |path: &str| door.get(path).host(host).header(header.0, header.1);
+        let page = ask(&format!("/_auth/exchange?token={}&return_to=/x", fresh("maya")));
+        let page = page.header("Accept", "text/html").send().await;
+        assert_eq!(page.status, if is_told { 200 } else { 303 }, "{host} {header:?}");
+        assert!(page.headers("set-cookie").next().is_some());
+        for key in ["tls", "trusted_proxies", "insecure_cookie", "href=\"&#x2f;x\""] {
+            assert_eq!(page.text().contains(key), is_told, "{key} {}", page.text());
+        }
+        // A script gets what it asked for.
+        let data = ask(&format!("/_auth/exchange?token={}", fresh("maya"))).send().await;
+        assert_eq!(data.status, 303, "{host} {header:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_leads_to_a_page_and_leaves_the_cache_alone() {
+    let upstream = Upstream::start().await;
+    let text = config(&upstream);
+    let with = |line: &str| text.replace("[tenants.acme]", &format!("[tenants.acme]\n{line}"));
+    let door = Door::start(&with("login_url = \"https://app.acme.example/login\"")).await;
+    for session in [door.session(&fresh("maya")).await, String::new()] {
+        let out = || door.post("/_auth/logout").cookie(COOKIE, &session);
+        let page = out().header("Sec-Fetch-Mode", "navigate").send().await;
+        assert!(page.status == 200 && page.text().contains("<h1>You are signed out</h1>"), "{}", page.text());
+        assert!(page.text().contains("https:&#x2f;&#x2f;app.acme.example&#x2f;login") && page.cookie(COOKIE).is_some());
+        let page = out().header("Accept", "text/html").header("Accept-Language", "de").send().await;
+        assert!(page.status == 200 && page.text().contains("<h1>Sie sind abgemeldet</h1>"), "{}", page.text());
+        let script = out().send().await;
+        assert_eq!((script.status, script.header("location")), (303, Some("/")));
+        assert_eq!(out().header("Accept", "application/json").send().await.status, 204);
+        for answer in [&page, &script] {
+            assert_eq!(answer.header("clear-site-data"), None);
+            assert_guarded(answer);
+        }
+    }
+    // A link that was cut off shows the way to sign in.
+    let whole = fresh("maya");
+    for cut in ["a.b.c", &whole[..whole.len() - 9]] {
+        for path in [format!("/_auth/exchange?token={cut}&return_to=/t"), format!("/handed?token={cut}")] {
+            let page = door.get(&path).navigating().send().await;
+            assert!(
+                page.status == 401 && page.text().contains("app.acme.example&#x2f;login"),
+                "{path} {}",
+                page.text()
+            );
+        }
+    }
+}
+
+/// A link on a page of the customer's may sign out, from another site too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_a_sign_out_counts_where_the_tenant_put_it() {
+    let (_upstream, door) = start().await;
+    let site = |site: &'static str, mode: &'static str, dest: &'static str| {
+        [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
+    };
+    for (told, referer, status) in [
+        (site("cross-site", "navigate", "document"), "https://app.acme.example/", 303),
+        (site("cross-site", "navigate", "document"), "https://app.acme.example.evil.test/", 403),
+        (site("cross-site", "navigate", "document"), "https://evil.test/?https://app.acme.example/", 403),
+        (site("cross-site", "navigate", "document"), "", 403),
+        (site("cross-site", "navigate", "iframe"), "https://app.acme.example/", 403),
+        (site("cross-site", "no-cors", "image"), "https://app.acme.example/", 403),
+        (site("same-site", "navigate", "document"), "", 303),
+    ] {
+        let session = door.session(&fresh("maya")).await;
+        let ask = door.get("/_auth/logout?return_to=/x").cookie(COOKIE, &session);
+        let ask = told.iter().fold(ask, |ask, (name, value)| ask.header(name, *value));
+        let ask = if referer.is_empty() { ask } else { ask.header("Referer", referer) };
+        assert_eq!(ask.send().await.status, status, "{told:?} {referer}");
+        let left = door.get("/").cookie(COOKIE, &session).send().await.status;
+        assert_eq!(left, if status == 303 { 401 } else { 200 }, "{told:?} {referer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -454,7 +581,7 @@ async fn only_a_same_site_navigation_signs_out_by_get() {
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "still signed in");
     assert_eq!(get("same-origin", "navigate").header("Sec-Purpose", "prefetch").send().await.status, 400);
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.status, 200, "nor by a prefetch");
-    assert_eq!(get("same-origin", "navigate").send().await.status, 303);
+    assert_eq!(get("same-origin", "navigate").send().await.status, 200, "a page says so");
     assert_eq!(door.get("/").cookie(COOKIE, &session).send().await.code(), "revoked");
     let referred = door.get("/_auth/logout").header("Referer", "http://portal.test/x").send().await;
     assert_eq!(referred.status, 303, "browsers that only say where the link was");

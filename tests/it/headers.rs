@@ -331,6 +331,41 @@ async fn answers_to_known_callers_are_private_and_our_cookies_are_ours() {
     assert_eq!(door.get("/").bearer(ACME.token("maya")).send().await.header("cache-control"), Some("max-age=60"));
 }
 
+/// What the back button would show after a sign-out is not stored; what a page consists of is as cacheable as the app says.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_for_a_session_are_not_stored_whatever_the_app_says() {
+    const STORED: &str = "private, no-store";
+    for (kind, said, page, part) in [
+        ("text/html", "", STORED, STORED),
+        ("text/html; charset=utf-8", "max-age=60", STORED, STORED),
+        ("Text/HTML", "private, max-age=600", STORED, STORED),
+        ("text/html", "no-cache", STORED, STORED),
+        ("text/html", "public, immutable", STORED, STORED),
+        ("text/html", "no-store, no-transform", "no-store, no-transform", "no-store, no-transform"),
+        ("application/xhtml+xml", "max-age=60", STORED, STORED),
+        ("application/pdf", "max-age=60", STORED, "max-age=60"),
+        ("application/json", "private, max-age=60", STORED, "private, max-age=60"),
+        ("image/png", "", STORED, "private"),
+        ("text/htmlx", "max-age=60", STORED, "max-age=60"),
+    ] {
+        let line = if said.is_empty() { String::new() } else { format!("Cache-Control: {said}\r\n") };
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{line}Content-Length: 0\r\n\r\n");
+        let upstream = Upstream::answering(&answer).await;
+        let door = Door::start(&config(&upstream)).await;
+        let session = door.session(&ACME.token("maya")).await;
+        let ask =
+            |path: &str, mode: &str| door.get(path).header("Sec-Fetch-Mode", mode).cookie(COOKIE, &session).send();
+        for (mode, expected) in [("navigate", page), ("no-cors", part), ("cors", part)] {
+            let answer = ask("/", mode).await;
+            assert_eq!(answer.headers("cache-control").collect::<Vec<_>>(), [expected], "{kind} {said} {mode}");
+        }
+        // The shell of a public page whose scripts use the session.
+        assert_eq!(ask("/public", "navigate").await.header("cache-control"), Some(page), "{kind} {said}");
+        let nobody = door.get("/public").header("Sec-Fetch-Mode", "navigate").send().await;
+        assert_eq!(nobody.header("cache-control").unwrap_or_default(), said, "{kind}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_shared_cache_keeps_somebodys_cookie() {
     let public =

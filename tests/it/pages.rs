@@ -74,9 +74,9 @@ async fn every_page_says_what_to_do_and_leads_on_where_that_helps() {
     let go_on = "<a class=\"main\" href=\"&#x2f;tickets\">Continue</a>";
     let home = "<a class=\"main\" href=\"&#x2f;\">Go to the start page</a>";
     for (ask, status, advice, link) in [
-        (exchange(&token), 401, "Go back to where you came from and open the page from there again.", go_on),
+        (exchange(&token), 401, "If you opened this link yourself a moment ago, you are signed in already", go_on),
         (exchange(&expired), 401, "Go back to where you came from and open the page from there again.", sign_in),
-        (exchange("x.y.z"), 401, "tell the people who run this portal", ""),
+        (exchange("x.y.z"), 401, "tell the people who run this portal", sign_in),
         (exchange(&Issuer::GLOBEX.token("gil")), 403, "ask the people who manage your account which portal", ""),
         (door.get("/staff").navigating().cookie(COOKIE, &session), 403, "ask the people who manage accounts", home),
         (door.get("/closed").navigating(), 403, "ask the people who run this portal", ""),

@@ -69,7 +69,7 @@ export class Conversation {
     this.last = null;
     this.quiet();
     for (const message of messages) this.add(message, false);
-    if (!messages.length && this.empty) this.log.append(made("li", "still", this.empty));
+    if (!messages.length && this.empty) this.log.append(made("div", "still", this.empty));
     this.log.ariaBusy = "false";
   }
 
@@ -77,7 +77,7 @@ export class Conversation {
   add({ from, author, text, at, offers }, isNow = true) {
     this.log.querySelector(".still")?.remove();
     if (from !== "customer") this.quiet();
-    const item = made("li", from, "");
+    const item = made("div", from, "");
     item.classList.toggle("own", from === this.own);
     item.classList.toggle("now", isNow);
     const minute = Math.floor(at / 60);

@@ -16,11 +16,30 @@ function merge(list, html) {
   if (!same) list.replaceChildren(...items);
 }
 
-/** Whether the visitor was signed out, which is then said. */
-async function isOut() {
+/**
+ * Whose page this is. The cookie that goes with a request belongs to the whole browser: after a sign-in in another tab the
+ * stream reconnects as somebody else, and the page would show the one's name over the other's list. So each message says whose
+ * it is, and a page that is not theirs any more is loaded anew.
+ */
+const { user } = document.body.dataset;
+function isMine(now) {
+  if (now === user) return true;
+  location.reload();
+  return false;
+}
+
+// A page that is opened tells those that are: where the next person came by a form of another site, which brings no cookie, the
+// session before is not known to end, and neither does its stream.
+const channel = new BroadcastChannel("user");
+channel.addEventListener("message", ({ data }) => user && isMine(data));
+if (user) channel.postMessage(user);
+
+/** Whether the visitor was signed out, which is then said; or somebody else is here. */
+export async function isOut() {
   const answer = await fetch("/whoami", { headers: { Accept: "application/json" } }).catch(() => null);
   const out = document.querySelector("[data-out]");
   if (answer?.status === 401) out.hidden = false;
+  else if (answer?.ok) isMine((await answer.json()).user);
   return !out.hidden;
 }
 
@@ -28,7 +47,11 @@ for (const list of document.querySelectorAll("[data-follow]")) {
   let source;
   const follow = () => {
     source = new EventSource(list.dataset.follow);
-    source.addEventListener("message", ({ data }) => merge(list, JSON.parse(data)));
+    source.addEventListener("message", ({ data }) => {
+      const { user, html } = JSON.parse(data);
+      if (isMine(user)) merge(list, html);
+      else source.close();
+    });
     source.addEventListener("error", () => {
       // Where the browser has given up; a page that is left is gone by then.
       if (source.readyState === EventSource.CLOSED) setTimeout(again, 500);

@@ -153,6 +153,16 @@ $("[data-revoke]").addEventListener("click", async ({ currentTarget: button }) =
   button.disabled = false;
 });
 
+// ---- Out: of the portal too, or the next person here would find its tab and its board as they were
+
+$("form[data-out]").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  // It ends the board's session, and where app and portal are of one site the portal's; our backend leads on to the rest.
+  await Promise.race([portal.logout(), new Promise((resume) => setTimeout(resume, 2000))]);
+  form.submit();
+});
+
 // ---- The guide
 
 function step(name) {

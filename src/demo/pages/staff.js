@@ -1,5 +1,6 @@
 // The staff desk: all chats, by the session cookie.
 import { Conversation, connect } from "./chat.js";
+import { isOut } from "./live.js";
 
 const desk = document.querySelector(".desk");
 const list = desk.querySelector(".rooms");
@@ -27,7 +28,8 @@ const connection = connect(
     onState(now) {
       state.dataset.state = now;
       if (state.textContent !== words[now]) state.textContent = words[now];
-      if (now === "out") document.querySelector("[data-out]").hidden = false;
+      // Signed out, or somebody else signed in.
+      if (now === "out") isOut();
     },
     onMessage(news) {
       if (news.type === "rooms") {
