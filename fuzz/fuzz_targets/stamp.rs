@@ -121,7 +121,7 @@ fn permit(path: &str, token: Option<&str>) -> Option<Permit> {
     }
     let host = Host::parse("portal.test")?;
     let head = Head { method: &Method::GET, host, path, query: None, headers: &headers };
-    let visitor = Visitor::read(&head, CLIENT, "https", &[]);
+    let visitor = Visitor::read(&head, CLIENT, "https", &[]).ok()?;
     gate().decide(&head, &visitor, NOW).ok()
 }
 

@@ -39,7 +39,7 @@ impl Door {
         }
         wire::check(downstream)?;
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
+        let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies)?;
         context.meet(&head, &visitor);
         let endpoint = self.names.endpoint(head.path);
         context.here = self.gate.candidates(None, &head).ok().cloned();
