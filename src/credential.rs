@@ -2,6 +2,9 @@
 //!
 //! `Authorization: Bearer` (RFC 6750 section 2.1), else the route's `bearer_param`, else a WebSocket subprotocol
 //! `bearer.<token>`, else the session cookie. A bad one never falls through to the next: that would let a client choose.
+//!
+//! `bearer_param` counts where a script reads (a WebSocket, an event stream, `fetch` of GET). On a page, a part of one or a write it
+//! is not a credential: a link, or a form of a foreign page, would sign its visitor in as somebody else.
 
 use std::borrow::Cow;
 
@@ -9,7 +12,7 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use thiserror::Error;
 
 use crate::{
-    cookies,
+    cookies, fetch,
     head::{Head, elements},
     query,
     tenant::Candidates,
@@ -51,6 +54,7 @@ impl<'a> Credential<'a> {
             return Ok(Some(Self::Token(token.into())));
         }
         if let (Some(param), Some(query)) = (bearer_param, head.query)
+            && fetch::is_by_script(head)
             && let Some(token) = only(query::values(query, move |name| name == param), "bearer parameter")?
         {
             return Ok(Some(Self::Token(token)));

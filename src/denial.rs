@@ -236,7 +236,12 @@ impl Reason {
 
     /// Whether this is a token that no key of ours signed: what the failure limit counts.
     pub fn is_forgery(&self) -> bool {
-        matches!(self, Self::Token(TokenError::Signature | TokenError::UnknownKey | TokenError::Algorithm))
+        match self {
+            Self::Token(error) => error.is_unsigned(),
+            // Tried under no key.
+            Self::Unclaimed => true,
+            _ => false,
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, Method, header::HOST};
 use thiserror::Error;
 
-use crate::framing::Framing;
+use crate::{
+    framing::Framing,
+    readings::{self, MOST_DECODINGS},
+};
 
 /// A request's head. `path` and `query` are the bytes that are decided on and forwarded.
 pub struct Head<'a> {
@@ -143,7 +146,10 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Whether an app could take this path for one under `/_auth`: any case, any number of encodings, with path parameters.
+/// Where our own endpoints are.
+const OWN: &[u8] = b"_auth";
+
+/// Whether an app could take this path for one under `/_auth`: in any reading of [`readings`], any number of times encoded.
 pub fn is_own(path: &str) -> bool {
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
     let mut first = Cow::Borrowed(first.as_bytes());
@@ -160,50 +166,8 @@ pub fn is_own(path: &str) -> bool {
         }
         first = decoded.into();
     }
-    let name = first.split(|b| *b == b';').next().unwrap_or_default();
-    name.eq_ignore_ascii_case(b"_auth")
+    readings::may_name(&first, OWN.len(), |name| name == OWN)
 }
-
-/// The path as an app reads it, percent-encoding undone: what routes are matched against.
-pub fn decoded(path: &str) -> Cow<'_, [u8]> {
-    percent_encoding::percent_decode_str(path).into()
-}
-
-/// What else apps may take a decoded path for: without path parameters (`/admin;x=1` is `/admin` to servlet containers), up to
-/// what was an encoded `?` or `#`, decoded once more than is due, and again.
-pub fn other_readings(decoded: &[u8]) -> Vec<Vec<u8>> {
-    let mut readings = Vec::new();
-    let mut path = decoded.to_vec();
-    for _ in 0..MOST_DECODINGS {
-        if path.contains(&b';') {
-            readings.push(without_parameters(&path));
-        }
-        if let Some(end) = path.iter().position(|byte| matches!(byte, b'?' | b'#')) {
-            readings.push(path[..end].to_vec());
-        }
-        let once_more: Vec<u8> = percent_encoding::percent_decode(&path).collect();
-        if once_more == path {
-            break;
-        }
-        readings.push(once_more.clone());
-        path = once_more;
-    }
-    readings
-}
-
-fn without_parameters(path: &[u8]) -> Vec<u8> {
-    let mut inside = false;
-    path.iter()
-        .copied()
-        .filter(|byte| {
-            inside = *byte == b';' || (inside && *byte != b'/');
-            !inside
-        })
-        .collect()
-}
-
-/// Nobody decodes more often. What still has something to decode after as many times is refused.
-const MOST_DECODINGS: usize = 4;
 
 fn the_host<'a>(authority: Option<&'a str>, headers: &'a HeaderMap) -> Result<&'a str, HeadError> {
     let mut values = headers.get_all(HOST).iter();
@@ -460,25 +424,21 @@ mod tests {
 
     #[test]
     fn own_endpoints_are_recognised_in_any_spelling() {
-        for path in
-            ["/_auth", "/_auth/", "/_AUTH/exchange", "/%5Fauth/x", "/%255fauth/x", "/_auth;x/exchange", "/_%61uth"]
-        {
+        for path in [
+            "/_auth",
+            "/_auth/",
+            "/_AUTH/exchange",
+            "/%5Fauth/x",
+            "/%255fauth/x",
+            "/_auth;x/exchange",
+            "/_%61uth",
+            "/_auth.json",
+            "/_auth%20/x",
+        ] {
             assert!(is_own(path), "{path}");
         }
         for path in ["/", "/_authx", "/a/_auth", "/auth"] {
             assert!(!is_own(path), "{path}");
         }
-    }
-
-    #[test]
-    fn paths_are_read_as_apps_may_read_them() {
-        let readings = |path: &str| -> Vec<String> {
-            other_readings(path.as_bytes()).into_iter().map(|path| String::from_utf8(path).expect("text")).collect()
-        };
-        assert_eq!(readings("/a/b"), [""; 0]);
-        assert_eq!(readings("/a;v=1/b;w"), ["/a/b"]);
-        assert_eq!(readings("/%2561"), ["/%61", "/a"]);
-        assert_eq!(readings("/a%3bx"), ["/a;x", "/a"]);
-        assert_eq!(readings("/a?b"), ["/a"]);
     }
 }

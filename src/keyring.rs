@@ -34,6 +34,9 @@ pub enum PublicAlgorithm {
     EdDsa,
 }
 
+/// The block of SHA-256, in bytes.
+const HMAC_BLOCK: usize = 64;
+
 impl PublicAlgorithm {
     /// All of them, by their JWA names (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub const NAMES: [(&str, Self); 3] = [("RS256", Self::Rs256), ("ES256", Self::Es256), ("EdDSA", Self::EdDsa)];
@@ -42,7 +45,13 @@ impl PublicAlgorithm {
 impl Key {
     /// An HS256 key; its secret is at least [`Secret::LEAST`] bytes, which the configuration has checked.
     pub fn shared(id: &str, secret: Secret) -> Self {
-        let decoding = DecodingKey::from_secret(secret.expose());
+        // HMAC replaces a key that is longer than a block by its hash (RFC 2104 section 2). Done once here, so that a verification
+        // takes the same time for every key.
+        let decoding = if secret.expose().len() > HMAC_BLOCK {
+            DecodingKey::from_secret(aws_lc_rs::digest::digest(&SHA256, secret.expose()).as_ref())
+        } else {
+            DecodingKey::from_secret(secret.expose())
+        };
         Self::new(id, Material::Shared(secret), decoding)
     }
 
@@ -60,6 +69,15 @@ impl Key {
 
     fn new(id: &str, material: Material, decoding: DecodingKey) -> Self {
         Self { id: id.to_owned(), material, not_before: None, not_after: None, decoding }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self.material {
+            Material::Shared(_) => Algorithm::HS256,
+            Material::Public(PublicAlgorithm::Rs256, _) => Algorithm::RS256,
+            Material::Public(PublicAlgorithm::Es256, _) => Algorithm::ES256,
+            Material::Public(PublicAlgorithm::EdDsa, _) => Algorithm::EdDSA,
+        }
     }
 
     /// The `alg` this key's tokens must have, to the letter.
@@ -90,13 +108,33 @@ impl Key {
 
     /// Whether `signature` (base64url) over `message` is this key's.
     pub(crate) fn signed(&self, message: &[u8], signature: &str) -> bool {
-        let algorithm = match self.material {
-            Material::Shared(_) => Algorithm::HS256,
-            Material::Public(PublicAlgorithm::Rs256, _) => Algorithm::RS256,
-            Material::Public(PublicAlgorithm::Es256, _) => Algorithm::ES256,
-            Material::Public(PublicAlgorithm::EdDsa, _) => Algorithm::EdDSA,
-        };
-        matches!(jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm), Ok(true))
+        is_signed(message, signature, &self.decoding, self.algorithm())
+    }
+}
+
+/// Every verification of a token's signature.
+fn is_signed(message: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
+    #[cfg(test)]
+    made::add();
+    matches!(jsonwebtoken::crypto::verify(signature, message, key, algorithm), Ok(true))
+}
+
+/// How many verifications this thread has made: a count shows what a clock only makes likely.
+#[cfg(test)]
+pub(crate) mod made {
+    use std::cell::Cell;
+
+    thread_local!(static MADE: Cell<usize> = const { Cell::new(0) });
+
+    pub(super) fn add() {
+        MADE.set(MADE.get() + 1);
+    }
+
+    /// Those of an action.
+    pub(crate) fn by<T>(action: impl FnOnce() -> T) -> (T, usize) {
+        let before = MADE.get();
+        let result = action();
+        (result, MADE.get() - before)
     }
 }
 
@@ -117,5 +155,78 @@ impl KeyRing {
     /// The keys a token naming this `kid`, or none, may have been signed with.
     pub fn candidates<'k>(&'k self, kid: Option<&str>) -> impl Iterator<Item = &'k Key> {
         self.0.iter().filter(move |key| kid.is_none_or(|kid| key.id == kid))
+    }
+}
+
+/// How many verifications each refused token costs, whatever it was refused for: as many as the longest way to a refusal takes. Were
+/// it fewer for some, the time of a refusal would tell which tenants there are, how many keys they have and how those are named.
+///
+/// It depends on the `alg` that the token names, which its sender knows, and on the configuration as a whole.
+#[derive(Debug, Default)]
+pub struct Effort(Vec<Share>);
+
+/// What is due for one algorithm.
+struct Share {
+    algorithm: Algorithm,
+    name: &'static str,
+    due: usize,
+    /// With which the rest is done.
+    key: DecodingKey,
+}
+
+impl Effort {
+    /// What is due when a token may be tried under any of the rings, and then under one more to see whether it is that one's.
+    pub fn of<'k>(rings: impl IntoIterator<Item = &'k KeyRing>) -> Self {
+        let (mut shares, mut tried): (Vec<Share>, usize) = (Vec::new(), 0);
+        for ring in rings {
+            tried = (tried + 1).min(2);
+            for key in &ring.0 {
+                let name = key.algorithm_name();
+                let count = ring.0.iter().filter(|other| other.algorithm_name() == name).count();
+                match shares.iter_mut().find(|share| share.name == name) {
+                    Some(share) => share.due = share.due.max(count),
+                    None => {
+                        shares.push(Share { algorithm: key.algorithm(), name, due: count, key: key.decoding.clone() })
+                    }
+                }
+            }
+        }
+        shares.iter_mut().for_each(|share| share.due *= tried);
+        // For an `alg` that no key has.
+        shares.sort_by_key(|share| share.algorithm != Algorithm::HS256);
+        Self(shares)
+    }
+
+    /// Makes the verifications that are due and not `done` yet, for nothing.
+    pub(crate) fn complete(&self, alg: Option<&str>, done: usize, message: &[u8], signature: &str) {
+        let Some(share) = self.0.iter().find(|share| alg == Some(share.name)).or_else(|| self.0.first()) else {
+            return;
+        };
+        for _ in done..share.due {
+            std::hint::black_box(is_signed(message, signature, &share.key, share.algorithm));
+        }
+    }
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Share({} {})", self.due, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    #[test]
+    fn a_long_secret_signs_as_hmac_has_it() {
+        for length in [32, 63, 64, 65, 200] {
+            let secret: Vec<u8> = (0..length).collect();
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+            let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, b"message"));
+            assert!(Key::shared("k", Secret::new(secret)).signed(b"message", &signature), "{length}");
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! | layer | modules | may touch |
 //! | --- | --- | --- |
 //! | 0 | [`time`], [`secret`], [`json`], [`client`] | std, randomness |
-//! | 1 | [`identity`], [`head`], [`framing`], [`query`] | http |
+//! | 1 | [`identity`], [`head`], [`framing`], [`query`], [`readings`], [`fetch`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
@@ -36,6 +36,7 @@ pub mod demo;
 pub mod denial;
 pub mod dialect;
 pub mod exchange;
+pub mod fetch;
 pub mod framing;
 pub mod gate;
 pub mod handover;
@@ -54,6 +55,7 @@ pub mod origin;
 pub mod pages;
 pub mod proxy;
 pub mod query;
+pub mod readings;
 pub mod reload;
 pub mod reloads;
 pub mod repeats;

@@ -1,14 +1,21 @@
-//! Origins: which pages may write with a visitor's cookie, read what is answered, and show it in a frame.
+//! Origins: which pages may write with a visitor's cookie, present a token, read what is answered, and show it in a frame.
 //!
-//! One list for each tenant decides all three:
+//! One list for each tenant decides all of it:
 //!
-//! | the page is of | write or open a WebSocket by cookie | read answers (CORS) | frame |
-//! | --- | --- | --- | --- |
-//! | our own origin | yes | yes: browsers ask nobody | yes |
-//! | one of the tenant's `origins` | yes | yes | yes |
-//! | any other, `null` | no | no | no |
+//! | the page is of | write or open a WebSocket by cookie | present a token | a forged token counts | read answers (CORS) | frame |
+//! | --- | --- | --- | --- | --- | --- |
+//! | our own origin | yes | yes | yes | yes: browsers ask nobody | yes |
+//! | one of the tenant's `origins` | yes | yes | yes | yes | yes |
+//! | any other, `null` | no | no | no | no | no |
 //!
-//! A bearer is nothing that a browser adds by itself: whoever has one may write with it from anywhere.
+//! `Origin` says which page it is; without one `Sec-Fetch-Site` does, where `same-site` is another page, too: a sibling host may be
+//! anybody's. A client that sends neither is not a browser, and its address answers for it.
+//!
+//! A token of a foreign page is refused before anything is verified, whatever carries it, so that no page can spend the failures
+//! ([`limits`](crate::limits)) of the network that its visitor is in. Two cases are verified all the same, and count for nothing
+//! when the token is forged: a navigation to a link with a token, which comes from a foreign page by its nature; and a token for
+//! tenants that name no origins, where it is the app's to say which pages may ask. A client that is not a browser may pretend
+//! either, and is not limited then: the limit saves work, it does not keep tokens from being guessed.
 
 use std::collections::BTreeSet;
 
@@ -139,6 +146,32 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Whose page a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Ours, one of those listed, or none at all.
+    Known,
+    Foreign,
+}
+
+impl Page {
+    /// Reads `Origin`, else `Sec-Fetch-Site`; what cannot be read is foreign.
+    pub fn of(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> Self {
+        let site = head.headers.contains_key("sec-fetch-site").then(|| head.single("sec-fetch-site"));
+        match Source::of(head, visitor) {
+            Source::Own => Self::Known,
+            Source::Other(origin) if origins.contains(origin) => Self::Known,
+            Source::Unsaid if matches!(site, None | Some(Some("same-origin" | "none"))) => Self::Known,
+            Source::Other(_) | Source::Unsaid => Self::Foreign,
+        }
+    }
+}
+
+/// Whether a page may present a token: where the tenants name no origins it is the app's to say.
+pub fn may_present(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
+    origins.is_empty() || Page::of(head, visitor, origins) == Page::Known
+}
+
 /// Whether a request that a cookie vouches for may have come from the page it came from: what changes nothing, always; what
 /// writes, and WebSocket handshakes (RFC 6455 section 10.2), only from our own pages and the tenant's.
 pub fn may_act(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
@@ -146,14 +179,9 @@ pub fn may_act(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
     if matches!(*head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !is_handshake {
         return true;
     }
-    let site = head.headers.contains_key("sec-fetch-site").then(|| head.single("sec-fetch-site"));
-    match Source::of(head, visitor) {
-        Source::Own => true,
-        Source::Other(origin) if origins.contains(origin) => true,
-        Source::Other(_) => false,
-        // Browsers send it with every handshake and every write; who sends neither header is no browser.
-        Source::Unsaid => !is_handshake && matches!(site, None | Some(Some("same-origin" | "none"))),
-    }
+    // Browsers send `Origin` with every handshake.
+    let is_silent = is_handshake && Source::of(head, visitor) == Source::Unsaid;
+    !is_silent && Page::of(head, visitor, origins) == Page::Known
 }
 
 /// The question of a browser before a request that a form could not send (Fetch section 3.3.2).

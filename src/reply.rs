@@ -1,10 +1,7 @@
 //! Answers of our own: a refusal or an outcome becomes bytes on the wire.
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, REFERER},
-};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::REFERER};
 use pingora::{http::ResponseHeader, proxy::Session as Downstream};
 use serde_json::{Value, json};
 
@@ -12,7 +9,7 @@ use crate::{
     cookies,
     denial::{Denial, Refusal},
     exchange::{Answer, Outcome, Who},
-    head::elements,
+    fetch,
     origin::{self, Origins, Preflight, Readers},
     pages::{self, Addressee, FormNames, Link, LinkKind, Page, Pages},
     visitor::Visitor,
@@ -238,29 +235,9 @@ impl Audience<'_> {
         self.headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame")
     }
 
-    /// A person looking at a browser's window: told so by the browser, or else by what it would rather read.
     fn is_navigation(&self) -> bool {
-        match self.headers.get("sec-fetch-mode") {
-            Some(mode) => mode == "navigate",
-            None => matches!(*self.method, Method::GET | Method::HEAD) && prefers_html(self.headers),
-        }
+        fetch::is_navigation(self.method, self.headers)
     }
-}
-
-/// RFC 9110 section 12.5.1, between the two kinds we have.
-fn prefers_html(headers: &HeaderMap) -> bool {
-    let (mut html, mut json) = (0.0_f32, 0.0_f32);
-    for range in elements(headers, ACCEPT) {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-        match kind.as_str() {
-            "text/html" | "application/xhtml+xml" => html = html.max(weight),
-            "application/json" | "application/problem+json" => json = json.max(weight),
-            _ => {}
-        }
-    }
-    html > 0.0 && html >= json
 }
 
 /// RFC 9457.
@@ -290,22 +267,4 @@ fn session_object(who: &Who) -> Value {
         },
         "expires_at": who.expires_at.to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn accepts(value: &'static str) -> bool {
-        prefers_html(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
-    }
-
-    #[test]
-    fn browsers_prefer_html_and_scripts_do_not() {
-        assert!(accepts("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
-        assert!(accepts("application/json;q=0.5, text/html"));
-        for script in ["*/*", "application/json", "application/json, text/html;q=0.9", "text/html;q=0", ""] {
-            assert!(!accepts(script), "{script}");
-        }
-    }
 }

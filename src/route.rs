@@ -1,13 +1,17 @@
 //! Routes: which part of the app a request is for, and what it takes to get there.
 //!
 //! A route matches by host (its own, then `*.` one label up, then any) and by the longest prefix of the path that ends at a
-//! segment boundary. Paths are matched percent-decoded, so that `/%61dmin` is `/admin` as it is to the app.
+//! segment boundary. Paths are matched percent-decoded, so that `/%61dmin` is `/admin` as it is to the app. A path that an app may
+//! read as one of another route ([`readings`]) is refused.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
-use crate::{head, tenant::Candidates};
+use crate::{
+    readings::{self, Tree},
+    tenant::Candidates,
+};
 
 /// What a route demands. `Deny` is a policy of its own: absence is never permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +114,7 @@ pub enum RouteError {
     /// Holds those the routes here serve, as `Allow` has them (RFC 9110 section 10.2.1).
     #[error("no route for this method")]
     Method(String),
-    #[error("path parameters hide which route is meant")]
+    #[error("an app may read the path as one of another route")]
     Ambiguous,
 }
 
@@ -141,30 +145,43 @@ impl RouteTable {
 
     /// The route of a request.
     pub fn find(&self, host: &str, method: &Method, path: &str) -> Result<&Arc<Route>, RouteError> {
-        if !path.contains(['%', ';']) {
+        if readings::is_plain(path) {
             return self.lookup(host, method, path.as_bytes());
         }
-        let decoded = head::decoded(path);
-        let found = self.lookup(host, method, &decoded);
-        // Refused where an app that reads it otherwise would be at another route.
-        for other in head::other_readings(&decoded) {
-            let other = self.lookup(host, method, &other);
-            let same = match (&found, &other) {
-                (Ok(found), Ok(other)) => Arc::ptr_eq(found, other),
-                (found, other) => found.is_err() && other.is_err(),
-            };
-            if !same {
+        let decoded = readings::decoded(path);
+        let found = self.lookup(host, method, &decoded)?;
+        for reading in readings::decodings(decoded) {
+            let is_same = self.lookup(host, method, &reading).is_ok_and(|other| Arc::ptr_eq(found, other));
+            if !is_same || self.leads_on(host, found, &reading) {
                 return Err(RouteError::Ambiguous);
             }
         }
-        found
+        Ok(found)
+    }
+
+    /// Whether a path may be read as one of another route than was found, in the tables that come first and in its own.
+    fn leads_on(&self, host: &str, found: &Arc<Route>, path: &[u8]) -> bool {
+        let literal = found.pattern.path.as_bytes();
+        for table in self.tables(host) {
+            if table.tree.leads_on(literal, path) {
+                return true;
+            }
+            if table.by_path.get(literal).is_some_and(|routes| routes.iter().any(|route| Arc::ptr_eq(route, found))) {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Those of a host, in their order.
+    fn tables(&self, host: &str) -> impl Iterator<Item = &PathTable> {
+        let parent = host.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        [self.exact.get(host), parent, Some(&self.any)].into_iter().flatten()
     }
 
     fn lookup(&self, host: &str, method: &Method, path: &[u8]) -> Result<&Arc<Route>, RouteError> {
-        let parent = host.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        let tables = [self.exact.get(host), parent, Some(&self.any)];
         let mut error = RouteError::None;
-        for table in tables.into_iter().flatten() {
+        for table in self.tables(host) {
             match table.find(method, path) {
                 Err(RouteError::None) => {}
                 Err(other) => {
@@ -183,11 +200,13 @@ struct PathTable {
     by_path: HashMap<Vec<u8>, Vec<Arc<Route>>>,
     /// Slashes in the path of the deepest route: no longer prefix needs a look-up.
     depth: usize,
+    tree: Tree,
 }
 
 impl PathTable {
     fn insert(&mut self, route: Arc<Route>) {
         let path = route.pattern.path.as_bytes().to_vec();
+        self.tree.insert(&path);
         self.depth = self.depth.max(path.iter().filter(|b| **b == b'/').count());
         let routes = self.by_path.entry(path).or_default();
         routes.push(route);
@@ -298,10 +317,63 @@ mod tests {
     }
 
     #[test]
-    fn path_parameters_may_not_hide_a_route() {
-        let table = table(&[(None, "/", None), (None, "/admin", None)]);
-        assert_eq!(found(&table, "h", "/admin;x/y"), Err(RouteError::Ambiguous));
-        assert_eq!(found(&table, "h", "/admin%3bx"), Err(RouteError::Ambiguous));
-        assert_eq!(found(&table, "h", "/admin/list;page=2"), Ok("/admin"));
+    fn a_path_that_may_be_another_routes_is_refused() {
+        let patterns = ["/", "/admin", "/public", "/public/admin", "/favicon.ico", "/static.v2/", "/v1.2/admin"];
+        let patterns: Vec<Given<'_>> = patterns.iter().map(|path| (None, *path, None)).collect();
+        let table = table(&patterns);
+        for path in [
+            "/admin;x/y",
+            "/admin%3bx",
+            "/admin.json",
+            "/admin.json/",
+            "/admin.json/x",
+            "/admin.json;x=1",
+            "/admin.",
+            "/admin%20",
+            "/admin%20./x",
+            "/admin%2520",
+            "/admin::$DATA",
+            "/ADMIN",
+            "/%41dmin",
+            "/%2561dmin",
+            "/admin%3f/public",
+            "/public/admin.json",
+            "/public.json",
+            "/v1.2/admin.json",
+            "/v1.2.x/admin",
+            "/static.v2.x/y",
+        ] {
+            assert_eq!(found(&table, "h", path), Err(RouteError::Ambiguous), "{path}");
+        }
+        for (path, route) in [
+            ("/admin/list;page=2", "/admin"),
+            ("/admin/users.json", "/admin"),
+            ("/admin/.json", "/admin"),
+            ("/favicon.ico", "/favicon.ico"),
+            ("/favicon.png", "/"),
+            ("/static.v2/app.js", "/static.v2/"),
+            ("/public/app.min.js", "/public"),
+            ("/administrator.html", "/"),
+            ("/admin-x.html", "/"),
+            ("/v1/admin.json", "/"),
+            ("/a%2541", "/"),
+        ] {
+            assert_eq!(found(&table, "h", path), Ok(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_may_be_a_route_of_the_host_itself_is_refused() {
+        let table = table(&[
+            (Some("s.acme.example"), "/admin", None),
+            (Some("*.acme.example"), "/staff", None),
+            (None, "/", None),
+            (None, "/other", None),
+        ]);
+        for path in ["/admin.json", "/staff.json", "/other.json"] {
+            assert_eq!(found(&table, "s.acme.example", path), Err(RouteError::Ambiguous), "{path}");
+        }
+        assert_eq!(found(&table, "t.acme.example", "/admin.json"), Ok("/"));
+        assert_eq!(found(&table, "elsewhere", "/staff.json"), Ok("/"));
     }
 }

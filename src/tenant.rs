@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::{
     identity::TenantId,
+    keyring::Effort,
     origin::Origins,
     session::{Lifetime, Place},
     time::UnixTime,
@@ -192,6 +193,7 @@ pub struct Tenants {
     alone: HashMap<TenantId, Arc<Candidates>>,
     by_host: HashMap<String, Arc<Candidates>>,
     hostless: Option<Arc<Candidates>>,
+    effort: Arc<Effort>,
 }
 
 impl Tenants {
@@ -213,6 +215,7 @@ impl Tenants {
             alone: tenants.iter().map(|(tenant, _)| (tenant.id.clone(), set(vec![tenant.clone()]))).collect(),
             by_host: hosts.into_iter().map(|(host, tenants)| (host, set(tenants))).collect(),
             hostless: (!hostless.is_empty()).then(|| set(hostless)),
+            effort: Arc::new(Effort::of(tenants.iter().map(|(tenant, _)| &tenant.tokens.keys))),
             all: set(tenants.into_iter().map(|(tenant, _)| tenant).collect()),
         }
     }
@@ -230,6 +233,11 @@ impl Tenants {
     /// Every tenant: good for saying to whom a refused token belongs, and for nothing else.
     pub fn all(&self) -> &Candidates {
         &self.all
+    }
+
+    /// What each refused token costs, whosever it says it is.
+    pub fn effort(&self) -> &Effort {
+        &self.effort
     }
 
     /// One of the hosts that tenants name, if any does.

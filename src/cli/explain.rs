@@ -160,7 +160,9 @@ fn remedy(reason: &Reason) -> &'static str {
         Reason::Head(_) => "ask for a plain path of a plain host",
         Reason::Route(RouteError::None) => "add a [[routes]] entry for this host and path, or give --host",
         Reason::Route(RouteError::Method(_)) => "add the method to the route's methods",
-        Reason::Route(RouteError::Ambiguous) => "ask without `;…` in the path",
+        Reason::Route(RouteError::Ambiguous) => {
+            "ask for the path as the route spells it, or add a [[routes]] entry with this very path"
+        }
         Reason::RouteDenies => "the route says auth = \"deny\"; change it, or ask for another path",
         Reason::NoTenant => "add the host to a tenant's hosts, or tenant = \"…\" to the route",
         Reason::Unclaimed => {

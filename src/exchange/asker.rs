@@ -6,7 +6,8 @@ use super::{Outcome, Request};
 use crate::{
     credential::Sealed,
     denial::{Reason, Refusal},
-    origin::{Origins, Source},
+    fetch,
+    origin::{Origins, Page, Source},
     session::Place,
     tenant::Candidates,
 };
@@ -26,14 +27,7 @@ impl Request<'_> {
 
     /// Refused and not passed over: what succeeds, browsers show for the click that follows, and ask no more.
     pub(super) fn check_prefetch(&self) -> Result<(), Refusal> {
-        if self.is_prefetch() { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
-    }
-
-    pub(super) fn is_prefetch(&self) -> bool {
-        let purposes = ["sec-purpose", "purpose"].into_iter().filter_map(|name| self.head.single(name));
-        purposes
-            .map(str::to_ascii_lowercase)
-            .any(|purpose| ["prefetch", "prerender", "preview"].iter().any(|look| purpose.contains(look)))
+        if fetch::is_prefetch(self.head) { Err(Reason::Request("a prefetch does nothing here").into()) } else { Ok(()) }
     }
 
     pub(super) fn is_same_site_navigation(&self) -> bool {
@@ -49,14 +43,18 @@ impl Request<'_> {
         }
     }
 
-    /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign.
+    /// A page that is neither ours nor the tenant's may neither sign in nor out; `null` is foreign. A link may be anywhere: of a
+    /// GET, `Origin` alone counts.
     pub(super) fn check_origin(&self, origins: &Origins) -> Result<(), Refusal> {
-        match Source::of(self.head, self.visitor) {
-            Source::Unsaid | Source::Own => Ok(()),
-            Source::Other(origin) if origins.contains(origin) => Ok(()),
-            Source::Other(_) => Err(Reason::Origin.into()),
+        let is_link = matches!(*self.head.method, Method::GET | Method::HEAD)
+            && Source::of(self.head, self.visitor) == Source::Unsaid;
+        if is_link || Page::of(self.head, self.visitor, origins) == Page::Known {
+            Ok(())
+        } else {
+            Err(Reason::Origin.into())
         }
     }
+
     /// Whether the page that is signed in is in a frame of another site: the browser says so of the frame's first request; of
     /// later ones it does not, but the cookie that came then was such a frame's. Scripts say `embed=true`.
     pub(super) fn place(&self, cookies: &[Sealed<'_>], candidates: &Candidates) -> Place {

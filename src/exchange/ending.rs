@@ -11,6 +11,7 @@ use crate::{
     cookies,
     credential::Credential,
     denial::{Reason, Refusal},
+    fetch,
     ledger::{Extent, Revocation, Spend, Token, TokenId},
     tenant::CookieRules,
     token::Parts,
@@ -22,7 +23,7 @@ impl Request<'_> {
         let candidates = self.gate.candidates(None, self.head)?;
         let mut fields = self.query_fields();
         match *self.head.method {
-            Method::GET if self.is_prefetch() => self.check_prefetch()?,
+            Method::GET if fetch::is_prefetch(self.head) => self.check_prefetch()?,
             Method::GET if self.is_same_site_navigation() => {}
             Method::GET => return Err(Reason::CrossSite.into()),
             Method::POST => fields.extend(body_fields(self.head.headers, body)?.1),
@@ -67,10 +68,10 @@ impl Request<'_> {
             return Err(Reason::EndpointMethod("POST").into());
         }
         let candidates = self.gate.candidates(None, self.head)?;
-        let Some(Credential::Token(text)) = Credential::presented(self.head, None, candidates)? else {
+        let Some(Credential::Token(text)) = self.gate.presented(self.head, self.visitor, None, candidates)? else {
             return Err(Reason::NothingPresented.into());
         };
-        let (tenant, order) = self.gate.verify_order(&text, candidates, self.visitor.client, self.now)?;
+        let (tenant, order) = self.gate.verify_order(&text, candidates, self.presenter(candidates), self.now)?;
         let id = TokenId::of(&tenant.id, Parts::decode(&text)?.signing_input());
         let token = Token { id, issued_at: order.issued_at, expires_at: order.expires_at };
         let spent = self.gate.ledger.spend(&token, self.now).await;

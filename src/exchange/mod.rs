@@ -2,8 +2,8 @@
 //!
 //! 1. One token by one carrier: bearer, form, JSON or query; a navigation that only looks (HEAD, prefetch, subresource)
 //!    spends nothing.
-//! 2. The token verifies as anywhere else ([`Gate::verify`]).
-//! 3. The request comes from our own origin, from one of the tenant's, or from no page at all.
+//! 2. The request comes from our own origin, from one of the tenants', or from no page at all; a link may be anywhere.
+//! 3. The token verifies as anywhere else ([`Gate::verify`]), and the page is not another tenant's.
 //! 4. Where another user is signed in, `on_switch` decides; `handoff = "confirm"` asks in any case.
 //! 5. The ledger lets each token through once.
 //! 6. A fresh session is sealed; a session id a client brought is never taken over, and another user's session in the same
@@ -23,7 +23,7 @@ use crate::{
     client, cookies,
     credential::{self, Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
-    gate::Gate,
+    gate::{Gate, Presenter},
     head::Head,
     identity::{Identity, TenantId},
     ledger::{Extent, Handle, Revocation, Spend, Subjects, Token, TokenId},
@@ -197,8 +197,9 @@ impl Request<'_> {
             return Err(Reason::EndpointMethod("GET, HEAD").into());
         }
         let candidates = self.gate.candidates(None, self.head)?;
-        let credential = Credential::presented(self.head, None, candidates)?.ok_or(Reason::NothingPresented)?;
-        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
+        let credential = self.gate.presented(self.head, self.visitor, None, candidates)?;
+        let credential = credential.ok_or(Reason::NothingPresented)?;
+        let proof = self.gate.verify(&credential, candidates, self.presenter(candidates), self.now)?;
         Ok(Outcome::Known(who(&proof)))
     }
 
@@ -218,8 +219,10 @@ impl Request<'_> {
     }
 
     async fn exchanged(&self, candidates: &Candidates, presented: Presented) -> Result<Outcome, Refusal> {
+        // Before anything is verified: a foreign page must not have our work, nor spend the failures of its visitor's network.
+        self.check_origin(candidates.origins())?;
         let credential = Credential::Token(presented.token.as_str().into());
-        let proof = self.gate.verify(&credential, candidates, self.visitor.client, self.now)?;
+        let proof = self.gate.verify(&credential, candidates, self.presenter(candidates), self.now)?;
         let (tenant, identity) = (&proof.tenant, proof.identity());
         self.check_origin(&tenant.origins).map_err(|refusal| refusal.of(tenant))?;
         let cookies = credential::sessions(self.head, candidates)?;
@@ -282,6 +285,10 @@ impl Request<'_> {
         })
     }
 
+    fn presenter(&self, candidates: &Candidates) -> Presenter {
+        Presenter::of(self.head, self.visitor, candidates)
+    }
+
     /// Whether a person has to agree: always where the tenant says so for links, and where another user is signed in.
     fn must_ask(&self, tenant: &Tenant, presented: &Presented, others: &[Session]) -> bool {
         let confirms = presented.style == Style::Navigation && tenant.exchange.handoff == Handoff::Confirm;
@@ -297,7 +304,8 @@ impl Request<'_> {
     ) -> (Option<Arc<Proof>>, Vec<Session>) {
         let (mut same, mut others) = (None, Vec::new());
         for sealed in cookies {
-            let verified = self.gate.verify(&Credential::Session(*sealed), candidates, self.visitor.client, self.now);
+            let session = Credential::Session(*sealed);
+            let verified = self.gate.verify(&session, candidates, self.presenter(candidates), self.now);
             let Ok(proof) = verified else { continue };
             match &proof.kind {
                 ProofKind::Session(session) if !session.identity.is_same_user(user) => others.push((**session).clone()),

@@ -6,12 +6,16 @@
 //! 2. **Own endpoints**: `/_auth/…` never comes here ([`exchange`](crate::exchange) answers it).
 //! 3. **Route**: found by host, path and method; `deny` refuses, `public` passes without identity.
 //! 4. **Tenant**: the route's, else the host's; where several remain, the token's own claim selects.
-//! 5. **Credential**: at most one of a kind, the first kind present.
-//! 6. **Token** or **session**: verified for that tenant alone, at `now`.
+//! 5. **Credential**: at most one of a kind, the first kind present. A token of a foreign page is refused here, before anything is
+//!    verified ([`origin`]).
+//! 6. **Token** or **session**: verified for that tenant alone, at `now`. Every token that is refused costs the same work, and every
+//!    one that no key of ours signed counts against the client's network, but for those that a foreign page may have sent.
 //! 7. **Revocation**: no sign-out has ended the session.
-//! 8. **Origin**: what a session writes comes from our own pages or the tenant's.
+//! 8. **Origin**: what a session writes, and where a token is presented, is of our own pages or the tenant's.
 //! 9. **Roles**: one of the route's.
 
+#[cfg(test)]
+mod costs;
 mod verify;
 
 use std::sync::Arc;
@@ -31,6 +35,8 @@ use crate::{
     time::UnixTime,
     visitor::Visitor,
 };
+
+pub use verify::Presenter;
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.
 pub struct Gate {
@@ -126,12 +132,12 @@ impl Gate {
             Some(tenant) => refusal.of(tenant),
             None => refusal,
         };
-        let presented =
-            Credential::presented(head, route.bearer_param.as_deref(), candidates).map_err(|e| of_sole(e.into()))?;
+        let presented = self.presented(head, visitor, route.bearer_param.as_deref(), candidates).map_err(of_sole)?;
+        let presenter = || Presenter::of(head, visitor, candidates);
         let proof = match (presented, roles) {
             (None, None) => return nobody(None),
             (None, Some(_)) => return Err(of_sole(Reason::NothingPresented.into())),
-            (Some(credential), roles) => match self.verify(&credential, candidates, visitor.client, now) {
+            (Some(credential), roles) => match self.verify(&credential, candidates, presenter(), now) {
                 Ok(proof) => proof,
                 // An optional route takes a session that ended for none.
                 Err(Refusal { reason: Reason::Session(_) | Reason::Revoked, dead_cookie, .. }) if roles.is_none() => {
@@ -140,8 +146,9 @@ impl Gate {
                 Err(refusal) => return Err(of_sole(refusal)),
             },
         };
-        // A browser adds the cookie to whatever page asks; a token is added by whoever has it.
-        if proof.is_session() && !origin::may_act(head, visitor, &proof.tenant.origins) {
+        // A browser adds the cookie to whatever page asks.
+        let may_ask = if proof.is_session() { origin::may_act } else { origin::may_present };
+        if !may_ask(head, visitor, &proof.tenant.origins) {
             return Err(Refusal::from(Reason::Origin).of(&proof.tenant));
         }
         let has_role = |roles: &Vec<String>| proof.identity().roles.iter().any(|role| roles.contains(role));
@@ -149,6 +156,23 @@ impl Gate {
             return Err(Refusal::from(Reason::Role).of(&proof.tenant));
         }
         Ok(Caller::Known(proof))
+    }
+
+    /// Step 5: what a request presents, where the page it comes from may present it.
+    pub fn presented<'a>(
+        &self,
+        head: &Head<'a>,
+        visitor: &Visitor,
+        bearer_param: Option<&'a str>,
+        candidates: &Candidates,
+    ) -> Result<Option<Credential<'a>>, Refusal> {
+        let presented = Credential::presented(head, bearer_param, candidates)?;
+        match presented {
+            Some(Credential::Token(_)) if !origin::may_present(head, visitor, candidates.origins()) => {
+                Err(Reason::Origin.into())
+            }
+            presented => Ok(presented),
+        }
     }
 
     /// Step 4: the tenants a request may be for.

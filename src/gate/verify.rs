@@ -7,15 +7,32 @@ use crate::{
     cache::{Kind, Proof, ProofKind},
     credential::{Credential, CredentialError, Sealed},
     denial::{Reason, Refusal},
+    head::Head,
     identity::{TenantId, Verified},
     ledger::Extent,
+    origin::Page,
     session::{Place, Session, SessionError},
     tenant::{Candidates, Tenant},
     time::UnixTime,
     token::{self, Ceiling, Jwt, Order, Parts, TokenError, TokenRules},
+    visitor::Visitor,
 };
 
 type Verify<T> = fn(&Jwt<'_>, &TenantId, &TokenRules, UnixTime) -> Result<Verified<T>, TokenError>;
+
+/// From where a credential is presented: which address, and whose page.
+#[derive(Clone, Copy, Debug)]
+pub struct Presenter {
+    pub client: IpAddr,
+    pub page: Page,
+}
+
+impl Presenter {
+    /// Reads it, for the tenants that a request may be for.
+    pub fn of(head: &Head<'_>, visitor: &Visitor, candidates: &Candidates) -> Self {
+        Self { client: visitor.client, page: Page::of(head, visitor, candidates.origins()) }
+    }
+}
 
 impl Gate {
     /// Who presents this credential to one of the candidates, at `now`.
@@ -23,11 +40,11 @@ impl Gate {
         &self,
         credential: &Credential<'_>,
         candidates: &Candidates,
-        client: IpAddr,
+        presenter: Presenter,
         now: UnixTime,
     ) -> Result<Arc<Proof>, Refusal> {
         match credential {
-            Credential::Token(token) => self.token(token, candidates, client, now),
+            Credential::Token(token) => self.token(token, candidates, presenter, now),
             Credential::Session(sealed) => self.session(*sealed, candidates, now),
             Credential::Sessions(list) => self.one_of(list, candidates, now),
         }
@@ -51,17 +68,23 @@ impl Gate {
         alive.ok_or_else(|| dead.unwrap_or_else(|| Reason::NothingPresented.into()))
     }
 
-    fn token(&self, text: &str, candidates: &Candidates, client: IpAddr, now: UnixTime) -> Result<Arc<Proof>, Refusal> {
+    fn token(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        presenter: Presenter,
+        now: UnixTime,
+    ) -> Result<Arc<Proof>, Refusal> {
         if let Some(proof) = self.cache.find(Kind::Token, candidates.set, text)
             && let ProofKind::Token(claims) = &proof.kind
             && (claims.valid.0..=claims.valid.1).contains(&now)
         {
             return self.unrevoked(proof);
         }
-        if let Some(wait) = self.failures.wait(client, now) {
+        if let Some(wait) = self.failures.wait(presenter.client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        let (tenant, claims) = self.counted(client, now, self.signed(text, candidates, now, token::verify))?;
+        let (tenant, claims) = self.counted(presenter, now, self.signed(text, candidates, now, token::verify))?;
         let proof = Arc::new(Proof::of_token(tenant, claims));
         self.cache.insert(Kind::Token, candidates.set, text, proof.clone());
         self.unrevoked(proof)
@@ -72,24 +95,25 @@ impl Gate {
         &self,
         text: &str,
         candidates: &Candidates,
-        client: IpAddr,
+        presenter: Presenter,
         now: UnixTime,
     ) -> Result<(Arc<Tenant>, Verified<Order>), Refusal> {
-        if let Some(wait) = self.failures.wait(client, now) {
+        if let Some(wait) = self.failures.wait(presenter.client, now) {
             return Err(Reason::TooManyFailures(wait).into());
         }
-        self.counted(client, now, self.signed(text, candidates, now, token::verify_order))
+        self.counted(presenter, now, self.signed(text, candidates, now, token::verify_order))
     }
 
-    /// Counts a token that nobody signed.
-    fn counted<T>(&self, client: IpAddr, now: UnixTime, verified: Result<T, Refusal>) -> Result<T, Refusal> {
-        if verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery()) {
-            self.failures.failed(client, now);
+    /// Counts a token that nobody signed, unless a foreign page may have sent it.
+    fn counted<T>(&self, presenter: Presenter, now: UnixTime, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+        let is_forgery = verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery());
+        if is_forgery && presenter.page == Page::Known {
+            self.failures.failed(presenter.client, now);
         }
         verified
     }
 
-    /// A token signed by one of the candidates, as `verify` has it.
+    /// A token signed by one of the candidates, as `verify` has it. Every refusal costs the same work.
     fn signed<T>(
         &self,
         text: &str,
@@ -97,25 +121,40 @@ impl Gate {
         now: UnixTime,
         verify: Verify<T>,
     ) -> Result<(Arc<Tenant>, Verified<T>), Refusal> {
-        let parts = Parts::decode(text)?;
-        let jwt = parts.read()?;
-        let Some(tenant) = candidates.sole().or_else(|| candidates.claimed(&jwt)) else {
-            // Whose it is may be said only to one who holds a token of theirs.
-            let belongs = self.tenants.all().claimed(&jwt).is_some_and(|t| jwt.is_signed_under(&t.tokens.keys, now));
-            return Err(if belongs { Reason::ForeignToken } else { Reason::Unclaimed }.into());
-        };
-        match verify(&jwt, &tenant.id, &tenant.tokens, now) {
-            Ok(verified) => Ok((tenant.clone(), verified)),
-            Err(error) => {
-                let reason = match self.tenants.all().claimed(&jwt) {
-                    Some(other) if other.id != tenant.id && jwt.is_signed_under(&other.tokens.keys, now) => {
-                        Reason::ForeignToken
-                    }
-                    _ => error.into(),
-                };
-                Err(Refusal::from(reason).of(tenant))
-            }
+        let effort = self.tenants.effort();
+        let parts = Parts::decode(text).inspect_err(|_| token::complete_garbled(text, effort))?;
+        let signed = self.signed_by_one(&parts, candidates, now, verify);
+        if signed.is_err() {
+            parts.complete(effort);
         }
+        signed
+    }
+
+    fn signed_by_one<T>(
+        &self,
+        parts: &Parts<'_>,
+        candidates: &Candidates,
+        now: UnixTime,
+        verify: Verify<T>,
+    ) -> Result<(Arc<Tenant>, Verified<T>), Refusal> {
+        let jwt = parts.read()?;
+        let tenant = candidates.sole().or_else(|| candidates.claimed(&jwt));
+        // Whose it is may be said only to one who holds a token of theirs.
+        let is_of_another = || {
+            let claimed = self.tenants.all().claimed(&jwt);
+            let other = claimed.filter(|other| tenant.is_none_or(|tenant| tenant.id != other.id));
+            other.is_some_and(|other| jwt.is_signed_under(&other.tokens.keys, now))
+        };
+        let Some(tenant) = tenant else {
+            return Err(if is_of_another() { Reason::ForeignToken } else { Reason::Unclaimed }.into());
+        };
+        verify(&jwt, &tenant.id, &tenant.tokens, now).map(|verified| (tenant.clone(), verified)).map_err(|error| {
+            let reason = if is_of_another() { Reason::ForeignToken } else { error.into() };
+            // Of several tenants the claim of a forged token chose this one: an answer in its manner would tell that it exists.
+            let is_guess = candidates.sole().is_none() && reason.is_forgery();
+            let refusal = Refusal::from(reason);
+            if is_guess { refusal } else { refusal.of(tenant) }
+        })
     }
 
     fn session(&self, sealed: Sealed<'_>, candidates: &Candidates, now: UnixTime) -> Result<Arc<Proof>, Refusal> {

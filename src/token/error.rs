@@ -130,6 +130,25 @@ impl TokenError {
         }
     }
 
+    /// Whether no key of the tenant is known to have signed it.
+    pub fn is_unsigned(&self) -> bool {
+        match self.check() {
+            Check::Parts | Check::Json | Check::Header | Check::Key => true,
+            Check::Signature => *self == Self::Signature,
+            Check::Kind
+            | Check::Lifetime
+            | Check::IssuedAt
+            | Check::Expiry
+            | Check::NotBefore
+            | Check::User
+            | Check::Roles
+            | Check::Profile
+            | Check::Tenant
+            | Check::Audience
+            | Check::Issuer => false,
+        }
+    }
+
     /// What to do about it, for the developer whose backend signs.
     pub fn remedy(&self) -> &'static str {
         match self {

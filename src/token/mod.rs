@@ -6,7 +6,7 @@
 mod error;
 mod order;
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -14,7 +14,7 @@ use crate::{
     dialect::ClaimNames,
     identity::{Identity, TenantId, Verified},
     json::Json,
-    keyring::{Key, KeyRing},
+    keyring::{Effort, Key, KeyRing},
     time::UnixTime,
 };
 
@@ -67,6 +67,8 @@ pub struct Parts<'a> {
     signature: &'a str,
     header: Vec<u8>,
     claims: Vec<u8>,
+    /// How many verifications were made of it.
+    tried: Cell<usize>,
 }
 
 /// A token read as JSON; nothing is verified yet.
@@ -98,7 +100,7 @@ impl<'a> Parts<'a> {
         // The engine refuses padding, stray bits and any other alphabet, so there is one spelling of each token.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Parts);
         decode(signature)?;
-        Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)? })
+        Ok(Self { signing_input, signature, header: decode(header)?, claims: decode(claims)?, tried: Cell::new(0) })
     }
 
     /// Reads header and claims as strict JSON.
@@ -107,10 +109,23 @@ impl<'a> Parts<'a> {
         Ok(Jwt { parts: self, header: object("header", &self.header)?, claims: object("claims", &self.claims)? })
     }
 
+    /// Makes the verifications that a refusal has to cost and that were not made.
+    pub fn complete(&self, effort: &Effort) {
+        let header = Json::object(&self.header).ok();
+        let alg = header.as_ref().and_then(|header| header.member("alg")).and_then(Json::text);
+        effort.complete(alg, self.tried.get(), self.signing_input.as_bytes(), self.signature);
+    }
+
     /// What was signed: names the token whatever spelling of its signature (ECDSA has two) it comes with.
     pub fn signing_input(&self) -> &'a str {
         self.signing_input
     }
+}
+
+/// The same for what has no parts to verify.
+pub fn complete_garbled(token: &str, effort: &Effort) {
+    let message = &token.as_bytes()[..token.len().min(LONGEST)];
+    effort.complete(None, 0, message, "");
 }
 
 impl Jwt<'_> {
@@ -148,14 +163,11 @@ impl Jwt<'_> {
                 return Err(TokenError::KeyOutOfDate { id: key.id.clone(), when: dates(key, now) });
             }
         }
-        if error == TokenError::UnknownKey {
-            // The same work as for a known one, so that time does not tell which ids exist.
-            keys.0.first().map(|key| self.signed_by(key));
-        }
         Err(error)
     }
 
     fn signed_by(&self, key: &Key) -> bool {
+        self.parts.tried.set(self.parts.tried.get() + 1);
         key.signed(self.parts.signing_input.as_bytes(), self.parts.signature)
     }
 

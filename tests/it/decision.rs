@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Door, Issuer, Upstream, config, two_tenants};
+use crate::support::{Ask, Client, Door, Issuer, Upstream, config, two_tenants};
 
 const ACME: Issuer = Issuer::ACME;
 
@@ -276,6 +276,68 @@ async fn one_credential_of_a_kind_and_the_first_kind_counts() {
     // A token is no session, and a session no token, wherever it was seen before.
     assert_eq!(door.get("/").cookie("__Host-vestibule", &token).send().await.code(), "session_invalid");
     assert_eq!(door.get("/").bearer(&session).send().await.code(), "token_invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_query_counts_where_a_script_reads_and_nowhere_else() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&config(&upstream)).await;
+    let token = ACME.token("maya");
+    let session = door.session(&ACME.token("tom")).await;
+    let target = format!("/handed/x?a=1&access_token={token}");
+    let with = |ask: Ask, lines: &[(&str, &str)]| lines.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
+    let by_script: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("Accept", "*/*")],
+        &[("Accept", "text/event-stream"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")],
+        &[("Sec-Fetch-Mode", "same-origin"), ("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Site", "same-origin")],
+        &[("Sec-Fetch-Mode", "websocket"), ("Sec-Fetch-Dest", "websocket"), ("Origin", "http://portal.test")],
+        &[("Accept", "application/json")],
+    ];
+    for lines in by_script {
+        for method in ["GET", "HEAD"] {
+            let ask = with(door.ask(method, &target), lines).cookie("__Host-vestibule", &session);
+            assert_eq!(ask.send().await.status, 200, "{lines:?}");
+            assert_eq!(
+                (upstream.last().identity().0, upstream.last().target()),
+                ("maya", "/handed/x?a=1"),
+                "{lines:?}"
+            );
+        }
+    }
+    let others: [(&str, &[(&str, &str)]); 16] = [
+        ("GET", &[("Accept", "text/html,*/*;q=0.8")]),
+        ("GET", &[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")]),
+        ("GET", &[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe"), ("Sec-Fetch-Site", "cross-site")]),
+        ("GET", &[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "empty")]),
+        ("GET", &[("Sec-Fetch-Dest", "embed")]),
+        ("GET", &[("Sec-Fetch-Dest", "object")]),
+        ("GET", &[("Sec-Fetch-Dest", "frame")]),
+        ("HEAD", &[("Accept", "text/html")]),
+        ("GET", &[("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image"), ("Sec-Fetch-Site", "same-origin")]),
+        ("GET", &[("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "script")]),
+        ("GET", &[("Accept", "image/webp,*/*")]),
+        ("GET", &[("X-HTTP-Method-Override", "DELETE")]),
+        ("POST", &[]),
+        ("PUT", &[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty"), ("Origin", "http://portal.test")]),
+        ("DELETE", &[]),
+        ("POST", &[("X-HTTP-Method-Override", "GET")]),
+    ];
+    for (method, lines) in others {
+        let ask = || with(door.ask(method, &target), lines);
+        let before = upstream.seen().len();
+        let refused = ask().send().await;
+        assert!([303, 401].contains(&refused.status), "{method} {lines:?} {}", refused.text());
+        assert_eq!(upstream.seen().len(), before);
+        // The next kind counts, and the app sees no token all the same.
+        assert_eq!(ask().cookie("__Host-vestibule", &session).send().await.status, 200, "{method} {lines:?}");
+        assert_eq!((upstream.last().identity().0, upstream.last().target()), ("tom", "/handed/x?a=1"), "{lines:?}");
+        // Nor does it refuse what it is not for.
+        let twice = with(door.ask(method, &format!("{target}&access_token=x")), lines);
+        assert_eq!(twice.cookie("__Host-vestibule", &session).send().await.status, 200, "{method} {lines:?}");
+    }
+    let hidden = door.get(&format!("{target}&_method=DELETE")).send().await;
+    assert_eq!(hidden.code(), "token_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ mod dialects;
 mod differential;
 mod django_helpdesk;
 mod exchange;
+mod failures;
 mod forwarded;
 mod goodbyes;
 mod handover;

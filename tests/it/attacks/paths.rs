@@ -93,6 +93,55 @@ pub fn cases() -> Vec<Case> {
     for target in ["/staff;x=1/y", "/%73taff/y", "/st%61ff", "/staff/y;a", "/staff%3bx/y", "/closed;x", "/%63losed/y"] {
         table.push(row("D 58", target, get(target).bearer(good()), Refused).named("without the role,"));
     }
+    // Names that apps take for shorter ones.
+    for target in [
+        "/staff.json",
+        "/staff.json/",
+        "/staff.json/x",
+        "/staff.",
+        "/staff./x",
+        "/staff..",
+        "/staff.tar.gz",
+        "/staff%20",
+        "/staff%20/x",
+        "/staff%20.",
+        "/staff+",
+        "/%20staff",
+        "/staff%2520",
+        "/staff%c2%a0",
+        "/staff%a0",
+        "/staff%e2%80%8b",
+        "/staff::$DATA",
+        "/staff:$i30:$INDEX_ALLOCATION/x",
+        "/staff.json;x=1",
+        "/staff;x=1.json",
+        "/staff(1)",
+        "/staff!edit",
+        "/staff,x",
+        "/staff&x=1",
+        "/STAFF",
+        "/Staff/x",
+        "/%53taff.json",
+        "/st%61ff.json?a=b",
+        "/closed.json",
+        "/CLOSED",
+        "/public.json",
+        "/optional.json",
+    ] {
+        table.push(row("D 60", target, get(target).bearer(good()), Bad));
+        table.push(row("D 60", target, post(target).bearer(good()).body("x"), Bad).named("POST of"));
+    }
+    for target in
+        ["/app.json", "/favicon.ico", "/a.b/c.d", "/api/v1.2/x%20y", "/staffing.json", "/staff-x.json", "/x@y", "/Api"]
+    {
+        table.push(row("D 60", target, get(target).bearer(good()), U1).named("another name,").and(same_target));
+    }
+    for target in ["/public/app.min.js", "/public/staff.json", "/public/.well-known/x", "/public/A%20b.pdf"] {
+        table.push(row("D 60", target, get(target), Anonymous).named("beyond a route,").and(same_target));
+    }
+    for target in ["/_auth.json", "/_auth%20/exchange", "/_auth./session"] {
+        table.push(row("D 60", target, get(target).bearer(good()), Answers(404)).named("ours,"));
+    }
 
     for request_line in [
         "GET admin HTTP/1.1",
