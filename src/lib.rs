@@ -9,7 +9,7 @@
 //! | layer | modules | may touch |
 //! | --- | --- | --- |
 //! | 0 | [`time`], [`secret`], [`json`], [`client`] | std, randomness |
-//! | 1 | [`identity`], [`head`], [`framing`], [`query`], [`readings`], [`fetch`] | http |
+//! | 1 | [`identity`], [`head`], [`path`], [`framing`], [`query`], [`readings`], [`fetch`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
@@ -53,6 +53,7 @@ pub mod log;
 pub mod metrics;
 pub mod origin;
 pub mod pages;
+pub mod path;
 pub mod proxy;
 pub mod query;
 pub mod readings;

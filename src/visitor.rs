@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use thiserror::Error;
 use url::Url;
 
-use crate::head::{Head, Host, check_path, is_own};
+use crate::{
+    head::{Head, Host, is_own},
+    path,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -131,13 +134,13 @@ impl Visitor {
                 && Host::parse(&self.authority)
                     .is_some_and(|host| url.port_or_known_default() == Some(host.port_or(url.scheme())))
         };
-        let path = &url[url::Position::BeforePath..];
+        let target = &url[url::Position::BeforePath..];
         // `/.//evil` parses as a path and is emitted as `//evil`: judge what is emitted.
-        let emitted = own.join(path).ok()?;
+        let emitted = own.join(target).ok()?;
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
         // A page we would not show, or one that is ours behind an encoded slash, is no place to return to.
-        let is_page = || check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
-        (kept && is_page()).then(|| path.to_owned())
+        let is_page = || path::check(url.path()) == Ok(None) && !is_own(url.path()) && !is_endpoint(url.path());
+        (kept && is_page()).then(|| target.to_owned())
     }
 }
 

@@ -120,7 +120,7 @@ fn permit(path: &str, token: Option<&str>) -> Option<Permit> {
         headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().ok()?);
     }
     let host = Host::parse("portal.test")?;
-    let head = Head { method: &Method::GET, host, path, query: None, headers: &headers };
+    let head = Head { method: &Method::GET, host, path, query: None, headers: &headers, slashes: None };
     let visitor = Visitor::read(&head, CLIENT, "https", &[]).ok()?;
     gate().decide(&head, &visitor, NOW).ok()
 }

@@ -183,6 +183,8 @@ impl Request<'_> {
             Some(rest) => format!("{}?{rest}", self.head.path),
             None => self.head.path.to_owned(),
         };
+        // Where a route passes slashes: two at the start name another host.
+        let page = if page.starts_with("//") { "/".to_owned() } else { page };
         let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false, attempt: None };
         Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
             (Ok(Some(outcome)), _) => Ok(outcome),

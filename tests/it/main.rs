@@ -44,6 +44,7 @@ mod redis_in_trouble;
 mod redis_servers;
 mod reload;
 mod revocation;
+mod slashes;
 mod streams;
 mod structure;
 mod tokens;
