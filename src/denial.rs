@@ -14,6 +14,7 @@ use crate::{
     session::SessionError,
     tenant::{CookieRules, Tenant},
     token::TokenError,
+    visitor::ForwardedError,
 };
 
 /// What a client is told.
@@ -126,6 +127,8 @@ pub enum Reason {
     #[error("{0}")]
     Head(#[from] HeadError),
     #[error("{0}")]
+    Forwarded(#[from] ForwardedError),
+    #[error("{0}")]
     Route(#[from] RouteError),
     #[error("the route denies every request")]
     RouteDenies,
@@ -191,7 +194,9 @@ impl Reason {
         match self {
             Self::Head(HeadError::Method) => Denial::MethodNotAllowed,
             Self::Head(HeadError::TooLarge) => Denial::HeadersTooLarge,
-            Self::Head(_) | Self::Request(_) | Self::Route(RouteError::Ambiguous) => Denial::BadRequest,
+            Self::Head(_) | Self::Forwarded(_) | Self::Request(_) | Self::Route(RouteError::Ambiguous) => {
+                Denial::BadRequest
+            }
             Self::Route(RouteError::None) | Self::NoTenant | Self::NoEndpoint => Denial::NoRoute,
             Self::Route(RouteError::Method(_)) | Self::EndpointMethod(_) => Denial::MethodNotAllowed,
             Self::RouteDenies | Self::Switch | Self::CrossSite => Denial::Forbidden,

@@ -124,7 +124,7 @@ mod tests {
             }
             let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
             let host = Host::parse("portal.test").expect("a host");
-            is_by_script(&Head { method: &method, host, path, query, headers: &headers })
+            is_by_script(&Head { method: &method, host, path, query, headers: &headers, slashes: None })
         };
         let fetched: [&[(&str, &str)]; 9] = [
             &[],

@@ -4,9 +4,8 @@
 //! | --- | --- |
 //! | exactly one valid host | it chooses route and tenant (RFC 9112 section 3.2) |
 //! | origin-form, or absolute-form for this very host | the app must see the authority that was decided on |
-//! | no `.` or `..` segment, `//`, `\`, control byte, fragment, `%00 %2f %5c %2e`, however encoded | the app may normalise what we did not |
+//! | no fragment, and a path that is read in one way ([`path`](crate::path)) | the app may normalise what we did not |
 //! | a method that is registered, in upper case, a body framed in one way ([`framing`](crate::framing)) | the app must see the method and the end of the request that we saw |
-//! | no overlong UTF-8, no broken percent-encoding | another way to spell the same |
 
 use std::borrow::Cow;
 
@@ -15,6 +14,7 @@ use thiserror::Error;
 
 use crate::{
     framing::Framing,
+    path::{self, PathError},
     readings::{self, MOST_DECODINGS},
 };
 
@@ -25,6 +25,8 @@ pub struct Head<'a> {
     pub path: &'a str,
     pub query: Option<&'a str>,
     pub headers: &'a HeaderMap,
+    /// Where the path is sound but for its slashes: which route it is for decides whether it passes.
+    pub slashes: Option<PathError>,
 }
 
 /// The authority a request is for: the name in lower case, a bracketed IPv6 address included, and the port if given.
@@ -47,14 +49,10 @@ pub enum HeadError {
     HostInvalid,
     #[error("target is neither a path nor an absolute URL of this host")]
     Target,
-    #[error("path has a dot segment")]
-    DotSegment,
-    #[error("path has an empty segment")]
-    EmptySegment,
-    #[error("path has a byte that is read in more than one way")]
-    Ambiguous,
-    #[error("path has broken percent-encoding")]
-    Encoding,
+    #[error("target has byte {byte:#04x} at {at}, which a URL cannot have")]
+    TargetByte { byte: u8, at: usize },
+    #[error("{0}")]
+    Path(#[from] PathError),
     #[error("body is framed in more than one way")]
     Framing,
     #[error("a line is not as it must be")]
@@ -75,6 +73,14 @@ pub const MOST_HEADERS: usize = 256;
 /// What a request-target may consist of: browsers send some of what RFC 3986 has not, but none of these.
 pub fn is_target(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>')
+}
+
+/// Refuses a request-target with a byte that it cannot have, or with a fragment.
+pub fn check_target(target: &[u8]) -> Result<(), HeadError> {
+    match target.iter().position(|byte| !is_target(*byte) || *byte == b'#') {
+        Some(at) => Err(HeadError::TargetByte { byte: target[at], at }),
+        None => Ok(()),
+    }
 }
 
 /// No method that is served is longer.
@@ -116,16 +122,14 @@ impl<'a> Head<'a> {
         if headers.len() > MOST_HEADERS {
             return Err(HeadError::TooLarge);
         }
-        if !target.bytes().all(is_target) || target.contains('#') {
-            return Err(HeadError::Target);
-        }
+        check_target(target.as_bytes())?;
         let target = origin_form(target, authority)?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        check_path(path)?;
-        Ok(Self { method, host, path, query, headers })
+        let slashes = path::check(path)?;
+        Ok(Self { method, host, path, query, headers, slashes })
     }
 
     /// Path and query, as they go to the app.
@@ -250,86 +254,10 @@ pub fn origin_form<'a>(target: &'a str, authority: &str) -> Result<&'a str, Head
     }
 }
 
-/// Refuses what apps may read as another path than we do.
-pub fn check_path(path: &str) -> Result<(), HeadError> {
-    check_segments(path.as_bytes())?;
-    if path.contains('\\') {
-        return Err(HeadError::Ambiguous);
-    }
-    if path.contains('%') { check_encoding(path.as_bytes()) } else { Ok(()) }
-}
-
-/// No segment, up to its path parameters, is empty or dots.
-fn check_segments(path: &[u8]) -> Result<(), HeadError> {
-    let mut segments = path.strip_prefix(b"/").ok_or(HeadError::Target)?.split(|b| *b == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        let name = segment.split(|b| *b == b';').next().unwrap_or_default();
-        if name == b"." || name == b".." {
-            return Err(HeadError::DotSegment);
-        }
-        if name.is_empty() && (segments.peek().is_some() || !segment.is_empty()) {
-            return Err(HeadError::EmptySegment);
-        }
-    }
-    Ok(())
-}
-
 /// The elements of a comma-separated header, over all its lines; what is not text is left out.
 pub fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
-}
-
-/// What stands encoded in a path: nothing that could end a segment, however many times it is encoded, and no overlong UTF-8
-/// (`%c0%ae` for a dot, RFC 3629 section 10).
-fn check_encoding(path: &[u8]) -> Result<(), HeadError> {
-    let mut path = Cow::Borrowed(path);
-    for pass in 0..MOST_DECODINGS {
-        let mut decoded = Vec::with_capacity(path.len());
-        let mut at = 0;
-        while at < path.len() {
-            let pair = if path[at] == b'%' { hex_pair(&path, at + 1) } else { None };
-            let byte = match pair {
-                Some(byte) if is_structural(byte) || byte < b' ' || byte == 0x7f => return Err(HeadError::Ambiguous),
-                Some(byte) => byte,
-                None if path[at] == b'%' && pass == 0 => return Err(HeadError::Encoding),
-                None => path[at],
-            };
-            at += if pair.is_some() { 3 } else { 1 };
-            decoded.push(byte);
-        }
-        if decoded.windows(2).any(is_overlong) {
-            return Err(HeadError::Ambiguous);
-        }
-        check_segments(&decoded)?;
-        if decoded.len() == path.len() {
-            return Ok(());
-        }
-        path = decoded.into();
-    }
-    Err(HeadError::Ambiguous)
-}
-
-fn is_overlong(pair: &[u8]) -> bool {
-    match pair[0] {
-        0xc0 | 0xc1 => (0x80..0xc0).contains(&pair[1]),
-        0xe0 => (0x80..0xa0).contains(&pair[1]),
-        0xf0 => (0x80..0x90).contains(&pair[1]),
-        // Forms of five and six bytes, which UTF-8 once had (RFC 2279).
-        0xf8 => (0x80..0x88).contains(&pair[1]),
-        0xfc => (0x80..0x84).contains(&pair[1]),
-        _ => false,
-    }
-}
-
-fn is_structural(byte: u8) -> bool {
-    matches!(byte, 0 | b'/' | b'\\' | b'.')
-}
-
-fn hex_pair(text: &[u8], at: usize) -> Option<u8> {
-    let digit = |b: &u8| (*b as char).to_digit(16);
-    let (high, low) = (digit(text.get(at)?)?, digit(text.get(at + 1)?)?);
-    u8::try_from(high * 16 + low).ok()
 }
 
 #[cfg(test)]

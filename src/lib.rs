@@ -9,7 +9,7 @@
 //! | layer | modules | may touch |
 //! | --- | --- | --- |
 //! | 0 | [`time`], [`secret`], [`json`], [`client`] | std, randomness |
-//! | 1 | [`identity`], [`fields`], [`head`], [`framing`], [`query`], [`readings`], [`fetch`] | http |
+//! | 1 | [`identity`], [`fields`], [`head`], [`path`], [`framing`], [`query`], [`readings`], [`fetch`] | http |
 //! | 2 | [`dialect`], [`keyring`], [`token`], [`session`] | cryptography |
 //! | 3 | [`tenant`], [`origin`], [`cookies`], [`credential`], [`route`], [`visitor`] | – |
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
@@ -55,6 +55,7 @@ pub mod loops;
 pub mod metrics;
 pub mod origin;
 pub mod pages;
+pub mod path;
 pub mod places;
 pub mod proxy;
 pub mod query;

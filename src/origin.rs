@@ -24,25 +24,32 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE},
 };
 
+use url::Url;
+
 use crate::{
-    head::{Head, elements},
+    head::{Head, Host, elements},
     visitor::Visitor,
 };
 
-/// The origins of a tenant, or of several: in their ASCII form, `https://app.acme.example` (RFC 6454 section 6.2).
+/// The origins of a tenant, or of several: in their ASCII form, `https://app.acme.example` (RFC 6454 section 6.2), or with one label
+/// left open, `https://*.acme.example`.
 #[derive(Debug, Default)]
 pub struct Origins {
     all: BTreeSet<String>,
+    /// Of those with an open label, what stands before and after it.
+    open: Vec<(String, String)>,
     /// The directive of CSP that lets these pages, and our own, show ours in a frame.
     frame_ancestors: String,
 }
 
 impl Origins {
-    /// Takes the list; the configuration has checked it.
+    /// Takes the list; the configuration has checked it with [`parse_origin`].
     pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
         let all: BTreeSet<String> = origins.into_iter().collect();
+        let parts =
+            |origin: &String| origin.split_once('*').map(|(before, after)| (before.to_owned(), after.to_owned()));
         let named = all.iter().fold("frame-ancestors 'self'".to_owned(), |line, origin| line + " " + origin);
-        Self { all, frame_ancestors: named }
+        Self { open: all.iter().filter_map(parts).collect(), all, frame_ancestors: named }
     }
 
     /// Whether there is none.
@@ -52,7 +59,8 @@ impl Origins {
 
     /// Whether an origin is in the list, to the byte, as browsers send it.
     pub fn contains(&self, origin: &str) -> bool {
-        self.all.contains(origin)
+        // One that holds a `*` is no origin of a page.
+        (self.all.contains(origin) && !origin.contains('*')) || self.open.iter().any(|open| fills(open, origin))
     }
 
     /// Each of them.
@@ -64,6 +72,53 @@ impl Origins {
     pub fn frame_ancestors(&self) -> Option<&str> {
         (!self.is_empty()).then_some(self.frame_ancestors.as_str())
     }
+}
+
+/// Whether an origin is one with an open label, with exactly one label in its place.
+fn fills((before, after): &(String, String), origin: &str) -> bool {
+    let label = origin.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after.as_str()));
+    label.is_some_and(|label| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    })
+}
+
+/// Schemes that are no home of pages, or whose pages all have the origin `null`.
+const NOT_OF_PAGES: [&str; 10] =
+    ["about", "blob", "data", "file", "filesystem", "ftp", "javascript", "ws", "wss", "view-source"];
+
+/// Reads an entry of `origins`: `scheme://host` and perhaps a port, as browsers send it, in lower case. The first label of the
+/// host may be `*` where at least two follow. Apps have schemes of their own (`capacitor://localhost`,
+/// `chrome-extension://<id>`). An error is the origin that was probably meant, where there is one.
+pub fn parse_origin(text: &str) -> Result<String, Option<String>> {
+    let lower = text.to_ascii_lowercase();
+    let (scheme, rest) = lower.split_once("://").ok_or(None)?;
+    if matches!(scheme, "http" | "https") {
+        // What the URL parser makes of it, with a letter for the open label.
+        let closed = rest.strip_prefix("*.").map(|parent| format!("{scheme}://{OPEN_LABEL}.{parent}"));
+        let url = Url::parse(closed.as_deref().unwrap_or(&lower)).map_err(|_| None)?;
+        let is_name = matches!(url.host(), Some(url::Host::Domain(_)));
+        let origin = url.origin().ascii_serialization();
+        let Some(closed) = closed else {
+            return if origin == lower && !rest.contains('*') { Ok(lower) } else { Err(some_origin(origin)) };
+        };
+        let parent = url.host_str().and_then(|host| host.strip_prefix(OPEN_LABEL)).unwrap_or_default();
+        // `*.example` would be whoever has a domain there.
+        let is_narrow = parent.trim_start_matches('.').contains('.') || parent == ".localhost";
+        return if is_name && is_narrow && origin == closed && !parent.contains('*') { Ok(lower) } else { Err(None) };
+    }
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+        && !NOT_OF_PAGES.contains(&scheme);
+    let is_host = Host::parse(rest).is_some_and(|host| !host.name.starts_with('['));
+    if is_scheme && is_host { Ok(lower) } else { Err(None) }
+}
+
+/// Stands for an open label while its origin is parsed.
+const OPEN_LABEL: &str = "x";
+
+fn some_origin(origin: String) -> Option<String> {
+    (origin != "null" && !origin.contains('*')).then_some(origin)
 }
 
 /// Of which origin the page is that sends a request, as its browser says.
@@ -211,6 +266,92 @@ mod tests {
             ("x-frame-ancestors y", "x-frame-ancestors y"),
         ] {
             assert_eq!(without_frame_ancestors(given), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn an_open_label_stands_for_exactly_one() {
+        let origins = Origins::new(
+            ["https://*.acme.example", "https://*.acme.example:8443", "capacitor://localhost", "http://app.test"]
+                .map(str::to_owned),
+        );
+        for origin in [
+            "https://a.acme.example",
+            "https://a-1_b.acme.example",
+            "https://xn--mller-kva.acme.example",
+            "https://b.acme.example:8443",
+            "capacitor://localhost",
+            "http://app.test",
+        ] {
+            assert!(origins.contains(origin), "{origin}");
+        }
+        for origin in [
+            "https://acme.example",
+            "https://.acme.example",
+            "https://a.b.acme.example",
+            "https://*.acme.example",
+            "https://evilacme.example",
+            "https://a.acme.example.evil.test",
+            "https://a.acme.example:444",
+            "https://evil.test/.acme.example",
+            "https://evil.test#.acme.example",
+            "https://u:p@.acme.example",
+            "https://A.acme.example",
+            "http://a.acme.example",
+            "capacitor://localhost:80",
+            "ionic://localhost",
+            "null",
+            "",
+        ] {
+            assert!(!origins.contains(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn entries_are_origins_as_browsers_send_them() {
+        for (text, wanted) in [
+            ("https://app.acme.example", "https://app.acme.example"),
+            ("HTTPS://App.Acme.Example:8443", "https://app.acme.example:8443"),
+            ("https://[2001:db8::7]:8443", "https://[2001:db8::7]:8443"),
+            ("https://*.acme.example", "https://*.acme.example"),
+            ("http://*.localhost:3000", "http://*.localhost:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("ionic://localhost", "ionic://localhost"),
+            ("tauri://localhost", "tauri://localhost"),
+            (
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            ),
+        ] {
+            assert_eq!(parse_origin(text).as_deref(), Ok(wanted), "{text}");
+        }
+        for (text, meant) in [
+            ("https://app.acme.example/", Some("https://app.acme.example")),
+            ("https://app.acme.example:443", Some("https://app.acme.example")),
+            ("https://app.acme.example/widget?x", Some("https://app.acme.example")),
+            ("https://m\u{fc}ller.example", Some("https://xn--mller-kva.example")),
+            ("https://*", None),
+            ("https://*.example", None),
+            ("https://*.", None),
+            ("https://*.*.acme.example", None),
+            ("https://a.*.acme.example", None),
+            ("https://a*.acme.example", None),
+            ("https://*.acme.example/", None),
+            ("https://*.10.0.0.1", None),
+            ("*.acme.example", None),
+            ("*://app.acme.example", None),
+            ("app.acme.example", None),
+            ("capacitor://", None),
+            ("capacitor://*", None),
+            ("chrome-extension://id/page.html", None),
+            ("file:///index.html", None),
+            ("javascript://app.acme.example", None),
+            ("data://app.acme.example", None),
+            ("wss://app.acme.example", None),
+            ("null", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_origin(text), Err(meant.map(str::to_owned)), "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use http::Method;
 
 use crate::{
+    head, path,
     readings::{self, Tree},
     tenant::Candidates,
 };
@@ -55,6 +56,7 @@ pub struct Route {
     pub bearer_param: Option<String>,
     pub bearer: Bearer,
     pub refusals: Refusals,
+    pub slashes: Slashes,
     /// The most bytes of a request's body.
     pub max_body: Option<u64>,
     pub response_timeout: Option<Duration>,
@@ -74,6 +76,14 @@ pub enum Refusals {
     Enforced,
     /// `report_only = true`: logged, and forwarded without identity.
     Reported,
+}
+
+/// What becomes of paths with `%2F`, `%5C` or `//`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slashes {
+    Refused,
+    /// `encoded_slashes = true`: they go to the app as they came, unless an app that reads them otherwise would be at another route.
+    Passed,
 }
 
 /// What a route matches.
@@ -157,6 +167,18 @@ impl RouteTable {
             }
         }
         Ok(found)
+    }
+
+    /// The route of a path that is sound but for its slashes: that of the path as it came, where an encoded slash ends no segment,
+    /// if that route passes them and the path is of it however they are read.
+    pub fn find_with_slashes(&self, host: &str, method: &Method, path: &str) -> Option<&Arc<Route>> {
+        let merged = path::merged(path);
+        // Encoded once more, they stay what they are when the path is decoded.
+        let once_more = |path: String, encoded: &str| path.replace(encoded, &encoded.replace('%', "%25"));
+        let as_it_came = ["%2f", "%2F", "%5c", "%5C"].into_iter().fold(path.to_owned(), once_more);
+        let found = self.find(host, method, &as_it_came).ok()?;
+        let is_same = self.find(host, method, &merged).is_ok_and(|other| Arc::ptr_eq(found, other));
+        (found.slashes == Slashes::Passed && is_same && !head::is_own(&merged)).then_some(found)
     }
 
     /// Whether a path may be read as one of another route than was found, in the tables that come first and in its own.
@@ -266,6 +288,7 @@ mod tests {
                 bearer_param: None,
                 bearer: Bearer::Removed,
                 refusals: Refusals::Enforced,
+                slashes: Slashes::Refused,
                 max_body: None,
                 response_timeout: None,
             })

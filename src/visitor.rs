@@ -1,14 +1,15 @@
 //! From where and under which address a request came, as far as that may be believed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header::ORIGIN};
 use ipnet::IpNet;
+use thiserror::Error;
 use url::Url;
 
 use crate::{
-    head::{Head, Host, check_path, elements, is_own},
-    token,
+    head::{Head, Host, elements, is_own},
+    path, token,
 };
 
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
@@ -48,45 +49,50 @@ pub enum Via {
     TrustedProxy,
 }
 
+/// A header of a trusted proxy that cannot be read. The request is refused: to go by the connection instead would take the
+/// proxy's address for the client's, and its scheme for the browser's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ForwardedError {
+    #[error("X-Forwarded-For of a trusted proxy holds an element that is not an address")]
+    For,
+    #[error("X-Forwarded-Host of a trusted proxy does not end in a host")]
+    Host,
+    #[error("X-Forwarded-Proto of a trusted proxy does not end in http or https")]
+    Proto,
+}
+
 impl Visitor {
     /// Reads who is there. `peer` is the TCP peer and `scheme` that of its connection.
-    pub fn read(head: &Head<'_>, peer: IpAddr, scheme: &'static str, trusted: &[IpNet]) -> Self {
+    pub fn read(
+        head: &Head<'_>,
+        peer: IpAddr,
+        scheme: &'static str,
+        trusted: &[IpNet],
+    ) -> Result<Self, ForwardedError> {
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
+        let peer = peer.to_canonical();
         let authority = head.host.authority().into_owned();
         if !is_trusted(peer) {
-            return Self {
-                client: peer.to_canonical(),
-                peer: peer.to_canonical(),
-                via: Via::Nobody,
-                scheme,
-                authority,
-            };
+            return Ok(Self { client: peer, peer, via: Via::Nobody, scheme, authority });
         }
-        let believed = elements(head.headers, FORWARDED_HOST);
-        let believed = believed.last().and_then(Host::parse).map(|host| host.authority().into_owned());
-        let scheme = match elements(head.headers, FORWARDED_PROTO).last() {
-            Some("https") => "https",
-            Some("http") => "http",
-            _ => scheme,
+        let list = |name| list(head.headers, name);
+        let authority = match list(FORWARDED_HOST).ok_or(ForwardedError::Host)?.last() {
+            Some(host) => Host::parse(host).ok_or(ForwardedError::Host)?.authority().into_owned(),
+            None => authority,
         };
-        // From the right, the first address that no proxy of ours wrote; what cannot be read ends the walk.
+        let scheme = match list(FORWARDED_PROTO).ok_or(ForwardedError::Proto)?.last() {
+            Some(proto) => scheme_of(proto).ok_or(ForwardedError::Proto)?,
+            None => scheme,
+        };
+        // From the right, the first address that is not a trusted proxy: what stands left of it is the client's own to write.
         let mut client = peer;
-        for text in elements(head.headers, FORWARDED_FOR).collect::<Vec<_>>().into_iter().rev() {
-            match text.parse() {
-                Ok(address) => client = address,
-                Err(_) => break,
-            }
+        for text in list(FORWARDED_FOR).ok_or(ForwardedError::For)?.into_iter().rev() {
+            client = address(text).ok_or(ForwardedError::For)?;
             if !is_trusted(client) {
                 break;
             }
         }
-        Self {
-            client: client.to_canonical(),
-            peer: peer.to_canonical(),
-            via: Via::TrustedProxy,
-            scheme,
-            authority: believed.unwrap_or(authority),
-        }
+        Ok(Self { client, peer, via: Via::TrustedProxy, scheme, authority })
     }
 
     /// What becomes of a `Secure` cookie in the browser that sent these headers.
@@ -162,8 +168,9 @@ impl Visitor {
     }
 
     fn own_path(&self, wanted: &str, is_endpoint: impl Fn(&str) -> bool) -> Option<String> {
-        // Browsers drop tabs and line ends and read `\` as `/`: what they would rewrite is not looked at further.
-        if wanted.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        // Browsers drop tabs and line ends, trim spaces and read `\` as `/`: what they would rewrite is not looked at further. A
+        // space within is encoded, as any other character that a URL cannot have.
+        if wanted.trim() != wanted || wanted.chars().any(|c| c.is_control() || c == '\\') {
             return None;
         }
         let own = self.origin()?;
@@ -176,19 +183,76 @@ impl Visitor {
                 && Host::parse(&self.authority)
                     .is_some_and(|host| url.port_or_known_default() == Some(host.port_or(url.scheme())))
         };
-        let path = &url[url::Position::BeforePath..];
+        let target = &url[url::Position::BeforePath..];
         // `/.//evil` parses as a path and is emitted as `//evil`: judge what is emitted.
-        let emitted = own.join(path).ok()?;
+        let emitted = own.join(target).ok()?;
         let kept = stays(&url) && stays(&emitted) && emitted.path() == url.path();
         // A page we would not show, or one that is ours behind an encoded slash, is no place to return to.
-        let is_page = || check_path(url.path()).is_ok() && !is_own(url.path()) && !is_endpoint(url.path());
-        (kept && is_page()).then(|| token::without_tokens(path).into_owned())
+        let is_page = || path::check(url.path()) == Ok(None) && !is_own(url.path()) && !is_endpoint(url.path());
+        (kept && is_page()).then(|| token::without_tokens(target).into_owned())
     }
+}
+
+/// The elements of a comma-separated header over all its lines, without the empty ones (RFC 9110 section 5.6.1). `None` where
+/// a line is not text.
+fn list(headers: &HeaderMap, name: HeaderName) -> Option<Vec<&str>> {
+    let lines: Option<Vec<&str>> = headers.get_all(name).into_iter().map(|line| line.to_str().ok()).collect();
+    Some(lines?.into_iter().flat_map(|line| line.split(',')).map(str::trim).filter(|part| !part.is_empty()).collect())
+}
+
+/// Some proxies name the protocol of a WebSocket.
+fn scheme_of(proto: &str) -> Option<&'static str> {
+    let is = |name| proto.eq_ignore_ascii_case(name);
+    if is("https") || is("wss") {
+        Some("https")
+    } else if is("http") || is("ws") {
+        Some("http")
+    } else {
+        None
+    }
+}
+
+/// An address as proxies write it: bare, with a port (`203.0.113.9:51234`, `[2001:db8::7]:443`), in brackets, or an IPv4 address
+/// mapped into IPv6.
+fn address(text: &str) -> Option<IpAddr> {
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let address = text.parse().ok().or_else(with_port).or_else(bracketed)?;
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_read_as_proxies_write_them() {
+        for (text, wanted) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("203.0.113.9:51234", "203.0.113.9"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:443", "2001:db8::7"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:203.0.113.9]:80", "203.0.113.9"),
+        ] {
+            assert_eq!(address(text), Some(wanted.parse().expect("an address")), "{text}");
+        }
+        for text in [
+            "unknown",
+            "_hidden",
+            "203.0.113",
+            "203.0.113.9:",
+            "203.0.113.9:x",
+            "[203.0.113.9]",
+            "[::1",
+            "::1]",
+            "a.example",
+        ] {
+            assert_eq!(address(text), None, "{text}");
+        }
+    }
 
     fn visitor() -> Visitor {
         Visitor {
@@ -209,6 +273,9 @@ mod tests {
         for path in ["/", "/a?b=c#d", "/a%20b/%C3%BC?x=%2f", "/a?u=https://evil.test/"] {
             assert_eq!(goes_to(path), path);
         }
+        assert_eq!(goes_to("/tickets/my file?q=a b#c d"), "/tickets/my%20file?q=a%20b#c%20d");
+        assert_eq!(goes_to("/tickets/\u{fc}?q=\"<\u{a0}>"), "/tickets/%C3%BC?q=%22%3C%C2%A0%3E");
+        assert_eq!(goes_to("/ /evil.test"), "/%20/evil.test");
         assert_eq!(goes_to("https://portal.test/x"), "/x");
         assert_eq!(goes_to("https://portal.test:443/x?y"), "/x?y");
     }
@@ -242,7 +309,11 @@ mod tests {
             "a:b",
             "/api/portal/sso?token=1",
             "///evil.test",
-            "/ /evil.test",
+            " /tickets",
+            "/tickets ",
+            "/\u{2028}//evil.test\u{2028}",
+            "/ /../..//evil.test",
+            "/\u{85}/evil.test",
             "data:text/html,x",
             "//portal.test@evil.test",
             "http:///evil.test",

@@ -81,5 +81,5 @@ pub fn head(headers: &HeaderMap) -> Head<'_> {
 /// Who sends it.
 pub fn visitor() -> Visitor {
     let headers = headers(header::ACCEPT, "*/*");
-    Visitor::read(&head(&headers), Ipv4Addr::LOCALHOST.into(), "http", &[])
+    Visitor::read(&head(&headers), Ipv4Addr::LOCALHOST.into(), "http", &[]).expect("a client without a proxy")
 }

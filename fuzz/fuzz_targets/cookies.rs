@@ -104,7 +104,7 @@ fn shown(bytes: &[u8]) -> String {
 fn check_presented(headers: &HeaderMap, query: Option<&str>) {
     let method = Method::GET;
     let host = Host::parse("portal.test").expect("a host");
-    let head = Head { method: &method, host, path: "/handed", query, headers };
+    let head = Head { method: &method, host, path: "/handed", query, headers, slashes: None };
     let candidates = portal().tenants.at_host("portal.test").expect("a tenant");
     let presented = Credential::presented(&head, Some("access_token"), candidates);
 

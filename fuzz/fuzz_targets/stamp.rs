@@ -125,8 +125,8 @@ fn permit(path: &str, token: Option<&str>) -> Option<Permit> {
         headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().ok()?);
     }
     let host = Host::parse("portal.test")?;
-    let head = Head { method: &Method::GET, host, path, query: None, headers: &headers };
-    let visitor = Visitor::read(&head, CLIENT, "https", &[]);
+    let head = Head { method: &Method::GET, host, path, query: None, headers: &headers, slashes: None };
+    let visitor = Visitor::read(&head, CLIENT, "https", &[]).ok()?;
     gate().decide(&head, &visitor, NOW).ok()
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::say;
 use crate::{
     config::Config,
-    denial::Reason,
+    denial::{Reason, Refusal},
     gate::{Caller, Gate, Permit},
     head::{Head, HeadError},
     ledger::Ledger,
@@ -72,8 +72,9 @@ enum Step {
 }
 
 fn decide(gate: &Gate, head: &Head<'_>, (token, unfit): (&str, Option<TokenError>), now: UnixTime) -> Decided {
-    let visitor = Visitor::read(head, Ipv4Addr::LOCALHOST.into(), "http", &[]);
-    let decision = gate.decide(head, &visitor, now);
+    let decision = Visitor::read(head, Ipv4Addr::LOCALHOST.into(), "http", &[])
+        .map_err(Refusal::from)
+        .and_then(|visitor| gate.decide(head, &visitor, now));
     let mut steps = vec![(Step::Head, "the head is read in one way only".to_owned())];
     let route = match gate.find(head) {
         Ok(route) => route,

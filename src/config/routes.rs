@@ -9,7 +9,7 @@ use crate::{
     exchange::ExchangeNames,
     head::{Host, is_own, is_served},
     identity::TenantId,
-    route::{Bearer, Pattern, Policy, Refusals, Route, UpstreamId},
+    route::{Bearer, Pattern, Policy, Refusals, Route, Slashes, UpstreamId},
     tenant::Tenants,
 };
 
@@ -75,6 +75,7 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
         bearer_param,
         bearer: if section.flag("forward_token") == Some(true) { Bearer::Forwarded } else { Bearer::Removed },
         refusals: if section.flag("report_only") == Some(true) { Refusals::Reported } else { Refusals::Enforced },
+        slashes: if section.flag("encoded_slashes") == Some(true) { Slashes::Passed } else { Slashes::Refused },
         max_body: section.size("max_body"),
         response_timeout: section.waiting("response_timeout"),
         pattern,

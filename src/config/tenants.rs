@@ -13,7 +13,7 @@ use crate::{
     dialect::{ClaimNames, Dialect},
     head::Host,
     identity::TenantId,
-    origin::Origins,
+    origin::{Origins, parse_origin},
     secret::Secret,
     session::{Lifetime, Place},
     tenant::{CookieRules, ExchangeRules, Handoff, OnSwitch, SessionRules, Tenant, Tenants, Transport, Uses},
@@ -248,18 +248,18 @@ fn hosts(section: &Section<'_>) -> Vec<String> {
 fn origins(section: &Section<'_>) -> Origins {
     let mut origins = Vec::new();
     for given in section.texts("origins").unwrap_or_default() {
-        let origin = Url::parse(given.value).ok().map(|url| url.origin().ascii_serialization());
-        match origin {
-            Some(origin) if origin == given.value.to_ascii_lowercase() => {
-                origins.push(origin);
+        match parse_origin(given.value) {
+            Ok(origin) => origins.push(origin),
+            Err(meant) => {
+                let remedy = match &meant {
+                    Some(meant) => instead(given.value, std::iter::once(meant.as_str())),
+                    None if given.value.contains('*') => {
+                        "; one label may be left open, as in https://*.acme.example".to_owned()
+                    }
+                    None => "; write https://app.acme.example".to_owned(),
+                };
+                section.reader.report(given.at, format!("{:?} is not an origin{remedy}", given.value));
             }
-            Some(origin) if origin != "null" => section.reader.report(
-                given.at,
-                format!("{:?} is no origin{}", given.value, instead(given.value, std::iter::once(origin.as_str()))),
-            ),
-            _ => section
-                .reader
-                .report(given.at, format!("{:?} is no origin; write https://app.acme.example", given.value)),
         }
     }
     Origins::new(origins)

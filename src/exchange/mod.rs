@@ -189,6 +189,8 @@ impl Request<'_> {
             None => self.head.path.to_owned(),
         };
         let page = token::without_tokens(&page).into_owned();
+        // Where a route passes slashes: two at the start name another host.
+        let page = if page.starts_with("//") { "/".to_owned() } else { page };
         let presented = Presented { token, return_to: page, style: Style::Navigation, agreed: false, attempt: None };
         Some(match (self.only_looks(), self.gate.candidates(Some(route), self.head)) {
             (Ok(Some(outcome)), _) => Ok(outcome),

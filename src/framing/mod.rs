@@ -183,8 +183,12 @@ impl HeadReader {
         }
         // Of what a URL's path cannot have, Pingora's parser takes all but this.
         let path = received[target.clone()].split(|byte| *byte == b'?').next().unwrap_or_default();
-        if target.is_empty() || !received[target.clone()].iter().copied().all(is_target) || path.contains(&b'`') {
+        if target.is_empty() {
             return Err(HeadError::Target);
+        }
+        let is_wrong = |(at, byte): &(usize, &u8)| !is_target(**byte) || (**byte == b'`' && *at < path.len());
+        if let Some((at, byte)) = received[target.clone()].iter().enumerate().find(is_wrong) {
+            return Err(HeadError::TargetByte { byte: *byte, at });
         }
         self.is_http_1_0 = match &text[last + 1..] {
             b"HTTP/1.1" => false,

@@ -24,7 +24,7 @@ use crate::{
     limits::{FailureLimit, FailureRule},
     origin::Origins,
     repeats::Repeats,
-    route::{Bearer, Pattern, Policy, Refusals, Route, RouteTable, UpstreamId},
+    route::{Bearer, Pattern, Policy, Refusals, Route, RouteTable, Slashes, UpstreamId},
     secret::Secret,
     session::{Lifetime, Place, SessionKeys},
     tenant::{CookieRules, ExchangeRules, Handoff, OnSwitch, SessionRules, Tenant, Tenants, Transport, Uses},
@@ -104,6 +104,7 @@ fn gate(rule: Option<FailureRule>) -> Gate {
         bearer_param: None,
         bearer: Bearer::Removed,
         refusals: Refusals::Enforced,
+        slashes: Slashes::Refused,
         max_body: None,
         response_timeout: None,
     };
@@ -123,7 +124,7 @@ fn ask(gate: &Gate, host: &str, token: &str) -> (Option<Reason>, usize) {
     let authorization = format!("Bearer {token}").parse().expect("ASCII");
     let headers = HeaderMap::from_iter([(HOST, host.parse().expect("a host")), (AUTHORIZATION, authorization)]);
     let head = Head::parse(&Method::GET, b"/", None, &headers).expect("a plain head");
-    let visitor = Visitor::read(&head, Ipv4Addr::LOCALHOST.into(), "http", &[]);
+    let visitor = Visitor::read(&head, Ipv4Addr::LOCALHOST.into(), "http", &[]).expect("a client without a proxy");
     let (decided, made) = made::by(|| gate.decide(&head, &visitor, NOW));
     (decided.err().map(|refusal| refusal.reason), made)
 }

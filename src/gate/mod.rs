@@ -25,7 +25,7 @@ use crate::{
     cache::{Proof, VerifiedCache},
     credential::Credential,
     denial::{Reason, Refusal},
-    head::Head,
+    head::{Head, HeadError},
     ledger::Ledger,
     limits::FailureLimit,
     origin,
@@ -97,7 +97,11 @@ impl Gate {
 
     /// Step 3, first half: the route, which may have a handoff to do before anyone is admitted.
     pub fn find(&self, head: &Head<'_>) -> Result<&Arc<Route>, Refusal> {
-        Ok(self.routes.find(&head.host.name, head.method, head.path)?)
+        let Some(fault) = head.slashes else {
+            return Ok(self.routes.find(&head.host.name, head.method, head.path)?);
+        };
+        let found = self.routes.find_with_slashes(&head.host.name, head.method, head.path);
+        found.ok_or_else(|| HeadError::from(fault).into())
     }
 
     /// Steps 3 to 9 on a route.

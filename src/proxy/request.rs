@@ -13,7 +13,7 @@ use crate::{
     cookies,
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
-    head::Head,
+    head::{Head, HeadError},
     leftovers, loops,
     origin::{Preflight, Source},
     pages::{Addressee, FormNames},
@@ -36,13 +36,18 @@ impl Door {
             return Err(reason.clone().into());
         }
         wire::check(downstream)?;
-        let head = wire::head(downstream.req_header(), downstream.is_http2())?;
-        let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies);
+        let request = downstream.req_header();
+        let head = wire::head(request, downstream.is_http2())
+            .inspect_err(|_| context.entry.asked_for(&shown_path(request)))?;
+        let visitor = Visitor::read(&head, wire::peer(downstream), wire::scheme(downstream), &self.trusted_proxies)?;
         context.meet(&head, &visitor);
         if let Some(target) = self.stamp.without_tokens(&context.target) {
             context.target = target;
         }
         let endpoint = self.names.endpoint(head.path);
+        if let (Some(fault), Some(_)) = (head.slashes, endpoint) {
+            return Err(HeadError::from(fault).into());
+        }
         context.here = self.gate.candidates(None, &head).ok().cloned();
         if let Some(preflight) = Preflight::of(&head, &visitor) {
             // By the method that is asked about, and not by OPTIONS; and readable where there is nothing, too.
@@ -155,7 +160,8 @@ impl Door {
             method: &request.method,
             headers: &request.headers,
             visitor: context.visitor.as_ref(),
-            target: &context.target,
+            // A link that begins with two slashes leads to another host.
+            target: if context.target.starts_with("//") { "/" } else { &context.target },
             planted: &context.planted,
             manner,
             request_id: &context.entry.request_id,
@@ -214,3 +220,10 @@ impl Context {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The path of a request whose head is refused, for the log: as it came, without the query.
+fn shown_path(request: &RequestHeader) -> String {
+    const LONGEST: usize = 1 << 10;
+    let path = request.raw_path().split(|byte| *byte == b'?').next().unwrap_or_default();
+    path[..path.len().min(LONGEST)].escape_ascii().to_string()
+}
