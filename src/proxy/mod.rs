@@ -49,7 +49,7 @@ use crate::{
     route::Refusals,
     stamp::{self, Stamp},
     tenant::{Candidates, Tenant, Transport},
-    time::Clock,
+    time::{Clock, UnixTime},
     tunnel::Tally,
     underway::{self, Begun, Underway, Why},
     upstream::{InFlight, Picked, Pool, Unreached},
