@@ -8,18 +8,25 @@
 //!    caller, by value: one of the other's may lie under a path that was not asked for yet.
 //! 3. A note of somebody else's: no cookie passes, those that came are expired, and the note is this caller's.
 //!
+//! A cookie that comes lies under a path that the path asked for begins with, so it is expired at each of those.
+//!
 //! Nobody in particular, on an optional route, is a caller too, but one of whom no note is begun. A note holds digests alone
 //! under the session keys; a forged one gets nobody more than the app's cookies in their own browser, which they have.
+
+mod names;
 
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
+    sync::Arc,
 };
 
 use aws_lc_rs::{hkdf, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
+
+pub use names::{MOST_NAMES, Name, Names};
 
 use crate::{
     cache::ProofKind,
@@ -38,10 +45,13 @@ pub const NAMES: [&str; 4] =
 const OWNER: usize = 16;
 const VALUE: usize = 12;
 /// Of so many values the last are known: more are set by no app at once.
-const MOST_VALUES: usize = 8;
+const MOST_VALUES: usize = 32;
 /// The most of the app's login cookies, and of our notes, that are looked at: each costs a digest. More do not count.
 const MOST_COOKIES: usize = 256;
 const MOST_NOTES: usize = 8;
+/// The most lines that expire cookies in an answer, and the deepest path they reach: proxies bound heads.
+const MOST_EXPIRIES: usize = 64;
+const DEEPEST: usize = 8;
 /// As long as browsers keep any cookie (RFC 6265bis section 5.5): longer than the app's own.
 const LIFETIME: i64 = 400 * 86_400;
 
@@ -50,6 +60,8 @@ pub struct Leftovers {
     keys: Vec<hmac::Key>,
     own: CookieRules,
     embedded: CookieRules,
+    /// Names that are ours, whatever `session_cookies` says: sessions and notes.
+    ours: Arc<HashSet<String>>,
 }
 
 /// What is noted of a browser's app cookies.
@@ -63,7 +75,10 @@ struct Note {
 
 /// What becomes of the app's login cookies in one request and its answer.
 pub struct AppCookies {
-    names: HashSet<String>,
+    names: Names,
+    ours: Arc<HashSet<String>>,
+    /// The path asked for.
+    path: String,
     /// Those of these names that pass, as `name=value`. All others do not.
     passing: HashSet<Vec<u8>>,
     /// The names of those that do not.
@@ -75,14 +90,15 @@ pub struct AppCookies {
 }
 
 impl Leftovers {
-    /// Derives keys from the session keys: the first notes, all read.
-    pub fn new(secrets: &[Secret], transport: Transport) -> Self {
+    /// Derives keys from the session keys: the first notes, all read. `sessions` are the names of our session cookies.
+    pub fn new(secrets: &[Secret], transport: Transport, sessions: impl Iterator<Item = String>) -> Self {
         let name = match transport {
             Transport::Secure => NAMES[0],
             Transport::Plain => NAMES[1],
         };
         let own = CookieRules { name: name.to_owned(), transport, place: Place::Own };
-        Self { keys: secrets.iter().map(derive).collect(), embedded: own.embedded(), own }
+        let ours = Arc::new(sessions.chain(NAMES.map(str::to_owned)).collect());
+        Self { keys: secrets.iter().map(derive).collect(), embedded: own.embedded(), own, ours }
     }
 
     /// The rules of a note of that name.
@@ -91,7 +107,7 @@ impl Leftovers {
     }
 
     /// Judges the app's cookies of these names, for whoever was admitted. `None` where there is nothing to do.
-    pub fn judge(&self, headers: &HeaderMap, names: &[String], caller: &Caller) -> Option<AppCookies> {
+    pub fn judge(&self, headers: &HeaderMap, path: &str, names: &Names, caller: &Caller) -> Option<AppCookies> {
         if names.is_empty() {
             return None;
         }
@@ -136,21 +152,23 @@ impl Leftovers {
         // One that cannot be read is somebody's.
         note.is_shared |= found.len() > MOST_NOTES || !found.iter().all(|(_, note)| own(note));
         let is_mine = is_first || mine.is_some();
-        let names = names.iter().cloned().collect();
         let (passing, left_over) = (HashSet::new(), BTreeSet::new());
-        let mut app = AppCookies { names, passing, left_over, note, before, rules: rules.clone(), key };
+        let (names, ours, path) = (names.clone(), self.ours.clone(), path.to_owned());
+        let mut app = AppCookies { names, ours, path, passing, left_over, note, before, rules: rules.clone(), key };
         app.judge(headers, is_mine);
         Some(app)
     }
-}
 
-/// The `Set-Cookie` values that expire those of the app's login cookies that came, at a sign-out.
-pub fn expired<'a>(headers: &HeaderMap, names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
-    let came: HashSet<&str> = cookies::pairs(headers).filter_map(|pair| trimmed(pair.name)).collect();
-    let is_framed = NAMES[2..].iter().any(|name| came.contains(name));
-    let place = if is_framed { Place::Embedded } else { Place::Own };
-    let found: BTreeSet<&String> = names.filter(|name| came.contains(name.as_str())).collect();
-    found.into_iter().flat_map(move |name| expiries(name, place))
+    /// The `Set-Cookie` values that expire those of the app's login cookies that came, at a sign-out.
+    pub fn expired<'a>(&self, headers: &HeaderMap, names: impl Iterator<Item = &'a Names>) -> Vec<String> {
+        let names: Vec<&Names> = names.collect();
+        let came: BTreeSet<&[u8]> = cookies::pairs(headers).map(|pair| pair.name).collect();
+        let is_framed = NAMES[2..].iter().any(|name| came.contains(name.as_bytes()));
+        let place = if is_framed { Place::Embedded } else { Place::Own };
+        let found = came.into_iter().filter_map(|name| names.iter().find_map(|names| names.find(name)));
+        let found: BTreeSet<Cow<'_, str>> = found.filter(|name| !self.ours.contains(&**name)).collect();
+        expiries(found.iter().map(|name| &**name), "/", place)
+    }
 }
 
 impl AppCookies {
@@ -166,10 +184,9 @@ impl AppCookies {
                     self.learn(value);
                     self.passing.insert(key(&pair));
                 }
-                None if self.left_over.contains(name) => {}
+                None if self.left_over.contains(&*name) => {}
                 None => {
-                    let name = name.to_owned();
-                    self.left_over.insert(name);
+                    self.left_over.insert(name.into_owned());
                 }
             }
         }
@@ -183,7 +200,8 @@ impl AppCookies {
     /// The `Set-Cookie` values that go before those of the app's answer: what is left over expires, and what the app sets is
     /// noted.
     pub fn set_cookies(&mut self, answer: &HeaderMap) -> Vec<String> {
-        let mut lines: Vec<String> = self.left_over.iter().flat_map(|name| expiries(name, self.rules.place)).collect();
+        let left_over = self.left_over.iter().map(String::as_str);
+        let mut lines = expiries(left_over, &self.path, self.rules.place);
         for line in answer.get_all(SET_COOKIE) {
             let pair = cookies::pair(line.as_bytes().split(|b| *b == b';').next().unwrap_or_default());
             if self.known(pair.name).is_some() {
@@ -199,9 +217,9 @@ impl AppCookies {
         lines
     }
 
-    /// The name of a login cookie of the app's: with white space around it, as some read it, too.
-    fn known(&self, name: &[u8]) -> Option<&str> {
-        self.names.get(trimmed(name)?).map(String::as_str)
+    /// The name of a login cookie of the app's; never one of ours.
+    fn known<'n>(&self, name: &'n [u8]) -> Option<Cow<'n, str>> {
+        self.names.find(name).filter(|name| !self.ours.contains(&**name))
     }
 
     /// What is in use is forgotten last.
@@ -253,18 +271,43 @@ impl Note {
     }
 }
 
-fn trimmed(name: &[u8]) -> Option<&str> {
-    std::str::from_utf8(name).ok().map(str::trim)
-}
-
 fn key(pair: &Pair<'_>) -> Vec<u8> {
     [pair.name, pair.value].join(&b'=')
 }
 
-/// Under the root path, where login cookies live; one elsewhere stays, and is kept from the app. A frame finds cookies in two
-/// places.
-fn expiries(name: &str, place: Place) -> Vec<String> {
-    let past = || Cookie::build((Cow::Borrowed(name), "")).path("/").max_age(cookie::time::Duration::ZERO);
+/// Cookies of these names, wherever they lie that came with a request for this path; those that no line reaches are kept from the
+/// app all the same.
+fn expiries<'n>(names: impl Iterator<Item = &'n str> + Clone, path: &str, place: Place) -> Vec<String> {
+    // What a client sent goes into a header: only what can be a name there (RFC 6265 section 4.1.1).
+    let names = names.filter(|name| is_cookie_name(name));
+    let at = |path| names.clone().flat_map(move |name| expiry(name, path, place));
+    paths(path).into_iter().flat_map(at).take(MOST_EXPIRIES).collect()
+}
+
+/// The paths of which a cookie can be that came with a request for this one (RFC 6265 section 5.1.4), the root first.
+fn paths(path: &str) -> Vec<&str> {
+    // No `Path` can hold these, and a request's can.
+    let path = path.split(|c: char| c == ';' || !c.is_ascii_graphic()).next().unwrap_or_default();
+    let slashes = path.match_indices('/').skip(1).take(DEEPEST);
+    let mut paths = vec!["/"];
+    paths.extend(slashes.flat_map(|(at, _)| [&path[..at], &path[..=at]]));
+    if paths.len() <= 2 * DEEPEST && path.len() > 1 && !path.ends_with('/') {
+        paths.push(path);
+    }
+    paths
+}
+
+/// RFC 6265 section 4.1.1.
+pub fn is_cookie_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// A frame finds cookies in two places.
+fn expiry(name: &str, path: &str, place: Place) -> Vec<String> {
+    if name.starts_with("__Host-") && path != "/" {
+        return Vec::new();
+    }
+    let past = || Cookie::build((name, "")).path(path).max_age(cookie::time::Duration::ZERO);
     let is_secure = name.starts_with("__Host-") || name.starts_with("__Secure-");
     let of_all = if is_secure { past().secure(true) } else { past() }.to_string();
     match place {
@@ -304,7 +347,7 @@ mod tests {
     const MANY: usize = 20_000;
 
     fn judged(count: usize, note: &str) -> usize {
-        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure);
+        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure, std::iter::empty());
         let line: String = (0..count).map(|n| format!("sessionid={n}; ")).collect();
         let headers = HeaderMap::from_iter([(
             http::header::COOKIE,
@@ -312,15 +355,33 @@ mod tests {
         )]);
         let caller = Caller::Nobody { dead_cookie: None };
         let begun = std::time::Instant::now();
-        let app = leftovers.judge(&headers, &["sessionid".to_owned()], &caller).expect("judged");
+        let names = Names::Listed([Name::Exact("sessionid".to_owned())].into());
+        let app = leftovers.judge(&headers, "/", &names, &caller).expect("judged");
         let passing = cookies::pairs(&headers).filter(|pair| !app.is_unwanted(pair)).count();
         assert!(begun.elapsed() < std::time::Duration::from_secs(2), "time grows with the square of the cookies");
         passing
     }
 
     #[test]
+    fn a_cookie_is_expired_at_every_path_it_can_be_of() {
+        for (path, all) in [
+            ("/", &["/"][..]),
+            ("/tickets", &["/", "/tickets"]),
+            ("/user/maya/", &["/", "/user", "/user/", "/user/maya", "/user/maya/"]),
+            ("/a/b", &["/", "/a", "/a/", "/a/b"]),
+            ("/a;Domain=x/b", &["/", "/a"]),
+        ] {
+            assert_eq!(paths(path), all, "{path}");
+        }
+        assert_eq!(paths(&"/a".repeat(1000)).len(), 2 * DEEPEST + 1);
+        assert_eq!(expiries(["a", "__Host-b", "c d"].into_iter(), "/x", Place::Own).len(), 3);
+        let names: Vec<String> = (0..200).map(|n| format!("n{n}")).collect();
+        assert_eq!(expiries(names.iter().map(String::as_str), "/a/b/c", Place::Own).len(), MOST_EXPIRIES);
+    }
+
+    #[test]
     fn work_grows_with_the_number_of_cookies_alone() {
-        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure);
+        let leftovers = Leftovers::new(&[Secret::new(vec![7; 32])], Transport::Secure, std::iter::empty());
         let owner = owner(&leftovers.keys[0], ["", ""]);
         let note = |is_shared| Note { owner, is_shared, values: Vec::new() }.text();
         for count in [3_000, MANY] {

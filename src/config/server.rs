@@ -11,7 +11,12 @@ use super::{
     reader::{Placed, Section},
     tls::tls,
 };
-use crate::{limits::FailureRule, secret::Secret};
+pub use crate::leftovers::is_cookie_name;
+use crate::{
+    leftovers::{MOST_NAMES, Name, Names},
+    limits::FailureRule,
+    secret::Secret,
+};
 
 /// `[listen]`.
 #[derive(Clone, Debug)]
@@ -50,7 +55,7 @@ pub struct Upstream {
     /// The Host to send; `None` preserves the client's.
     pub host: Option<String>,
     /// The app's own login cookies, which do not outlive the identity they were used with.
-    pub session_cookies: Vec<String>,
+    pub session_cookies: Names,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
 }
@@ -219,17 +224,34 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
     }
 }
 
-fn session_cookies(section: &Section<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in section.texts("session_cookies").unwrap_or_default() {
-        if is_cookie_name(name.value) {
-            names.push(name.value.to_owned());
-        } else {
-            let what = format!("{:?} is no cookie name; write it as the app sets it: \"sessionid\"", name.value);
-            section.reader.report(name.at, what);
-        }
+fn session_cookies(section: &Section<'_>) -> Names {
+    const KEY: &str = "session_cookies";
+    if section.is_text(KEY, "all") {
+        // Read, so that it is not an unknown key.
+        section.text(KEY);
+        return Names::All;
     }
-    names
+    let texts = section.texts(KEY).unwrap_or_default();
+    if texts.len() > MOST_NAMES {
+        section.problem(KEY, format!("{}.{KEY} has more than {MOST_NAMES} names; write \"all\"", section.name));
+    }
+    let name = |text: Placed<&str>| {
+        let (stem, name): (_, fn(String) -> Name) = match text.value.strip_suffix('*') {
+            Some(stem) => (stem, Name::Prefix),
+            None => (text.value, Name::Exact),
+        };
+        if is_cookie_name(stem) && !stem.contains('*') {
+            return Some(name(stem.to_owned()));
+        }
+        let remedy = match text.value {
+            "*" => "write session_cookies = \"all\" for every cookie that the app sets",
+            value if value.contains('*') => "a * may stand at its end alone: \"jupyterhub-user-*\"",
+            _ => "write it as the app sets it: \"sessionid\"",
+        };
+        section.reader.report(text.at, format!("{:?} is no cookie name; {remedy}", text.value));
+        None
+    };
+    Names::Listed(texts.into_iter().filter_map(name).collect())
 }
 
 fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
@@ -256,11 +278,6 @@ fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
             None
         }
     }
-}
-
-/// RFC 6265 section 4.1.1.
-pub fn is_cookie_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 pub fn to_usize(number: u64) -> usize {

@@ -149,6 +149,7 @@ impl Door {
             leftovers: Leftovers::new(
                 &config.session_keys,
                 config.tenants.iter().next().map_or(Transport::Secure, |tenant| tenant.sessions.cookie.transport),
+                config.tenants.iter().flat_map(|tenant| tenant.sessions.cookies()).map(|rules| rules.name.clone()),
             ),
             gate,
             names: config.exchange.clone(),

@@ -14,7 +14,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::{Endpoint, Outcome, Request},
     head::{Head, HeadError},
-    leftovers, loops,
+    loops,
     origin::{Preflight, Source},
     pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
@@ -94,8 +94,10 @@ impl Door {
         }
         // Who is refused in a report alone is nobody to us, and somebody to the app.
         if route.policy != Policy::Public && permit.reported().is_none() {
-            let names = self.pools.get(permit.upstream().0).map_or(&[][..], |pool| &pool.config.session_cookies);
-            context.app_cookies = self.leftovers.judge(head.headers, names, permit.caller());
+            let pool = self.pools.get(permit.upstream().0);
+            context.app_cookies = pool.and_then(|pool| {
+                self.leftovers.judge(head.headers, head.path, &pool.config.session_cookies, permit.caller())
+            });
         }
         context.has_session = route.policy == Policy::Public
             && context.here.as_ref().is_some_and(|here| {
@@ -134,8 +136,9 @@ impl Door {
         let outcome = outcome.map_err(Refused::exchange)?;
         let mut reply = self.outcome(&outcome, head.headers, context);
         if let Outcome::SignedOut { .. } = outcome {
-            let names = self.pools.iter().flat_map(|pool| &pool.config.session_cookies);
-            reply.headers.extend(leftovers::expired(head.headers, names).map(|line| ("Set-Cookie", line)));
+            let names = self.pools.iter().map(|pool| &pool.config.session_cookies);
+            let lines = self.leftovers.expired(head.headers, names);
+            reply.headers.extend(lines.into_iter().map(|line| ("Set-Cookie", line)));
         }
         Ok(reply)
     }

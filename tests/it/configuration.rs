@@ -164,6 +164,26 @@ fn each_mistake_is_named() {
             "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a b\"]",
             "\"a b\" is no cookie name; write it as the app sets it: \"sessionid\"",
         ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"user-*-id\"]",
+            "\"user-*-id\" is no cookie name; a * may stand at its end alone: \"jupyterhub-user-*\"",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"*\"]",
+            "\"*\" is no cookie name; write session_cookies = \"all\" for every cookie that the app sets",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a**\"]",
+            "\"a**\" is no cookie name; a * may stand at its end alone",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = \"sessionid\"",
+            "session_cookies is not a list",
+        ),
         ("path = \"/\"", "path = \"tickets\"", "is no path"),
         ("path = \"/\"", "path = \"/a/../b\"", "is no path"),
         ("path = \"/\"", "path = \"/_auth/x\"", "/_auth is Vestibule's own"),
