@@ -6,11 +6,14 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    cookies::session_cookies,
+    hosts::{overlap, own_listener, sent_host, server},
     proxies::trusted_proxies,
-    reader::{Placed, Section},
+    reader::{Occasion, Section},
+    secrets::{Owners, Purpose, secret},
     tls::tls,
 };
-use crate::{limits::FailureRule, secret::Secret};
+use crate::{limits::FailureRule, secret::Secret, tenant::Tenants};
 
 /// `[listen]`.
 #[derive(Clone, Debug)]
@@ -85,50 +88,93 @@ pub enum LogFormat {
     Json,
 }
 
-pub fn listen(root: &Section<'_>) -> Listen {
-    let mut listen = Listen {
-        address: SocketAddr::from(([0, 0, 0, 0], 8080)),
-        admin: None,
-        admin_token: None,
-        threads: 0,
-        tls: None,
-        header_timeout: Duration::from_secs(10),
-        max_connections: None,
-        trusted_proxies: Vec::new(),
-        idle_timeout: Duration::from_secs(60),
-        max_header_bytes: 32 << 10,
-        shutdown_grace: Duration::from_secs(20),
-    };
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            admin: None,
+            admin_token: None,
+            threads: 0,
+            tls: None,
+            header_timeout: Duration::from_secs(10),
+            max_connections: None,
+            trusted_proxies: Vec::new(),
+            idle_timeout: Duration::from_secs(60),
+            max_header_bytes: 32 << 10,
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// More are threads that wait for each other.
+const MOST_THREADS: u64 = 1_024;
+
+/// More have no file descriptors.
+const MOST_CONNECTIONS: u64 = 1_000_000;
+
+/// No browser or proxy sends as much.
+const MOST_HEADER_BYTES: u64 = 1 << 20;
+
+pub fn listen(root: &Section<'_>, owners: &mut Owners) -> Listen {
+    let mut listen = Listen::default();
     let Some(section) = root.section("listen") else {
         return listen;
     };
+    (listen.address, listen.admin) = addresses(Some(&section));
+    check_addresses(&section, listen.address, listen.admin);
+    listen.admin_token = section.secret("admin_token").and_then(|section| admin_token(&section, owners));
+    listen.tls = tls(&section);
+    listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
+    listen.max_connections = section.whole("max_connections", 1..=MOST_CONNECTIONS).map(to_usize);
+    listen.threads = section.whole("threads", 0..=MOST_THREADS).map_or(listen.threads, to_usize);
+    listen.trusted_proxies = trusted_proxies(&section);
+    listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
+    let bytes = section.size("max_header_bytes", 1 << 10..=MOST_HEADER_BYTES);
+    listen.max_header_bytes = bytes.map_or(listen.max_header_bytes, to_usize);
+    listen.shutdown_grace = section.grace("shutdown_grace", Section::DAY).unwrap_or(listen.shutdown_grace);
+    listen
+}
+
+/// Where clients and the operator are listened to.
+pub fn addresses(section: Option<&Section<'_>>) -> (SocketAddr, Option<SocketAddr>) {
+    let default = Listen::default();
+    let Some(section) = section else { return (default.address, default.admin) };
     let address = |text: &str| text.parse::<SocketAddr>().ok();
-    listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
-    listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
-    listen.admin_token = section.section("admin_token").as_ref().and_then(admin_token);
-    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) && !section.has("admin_token") {
+    (
+        section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(default.address),
+        section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address),
+    )
+}
+
+fn check_addresses(section: &Section<'_>, address: SocketAddr, admin: Option<SocketAddr>) {
+    if section.reader.occasion != Occasion::Text {
+        let ports = [("address", Some(address), 8080), ("admin", admin, 9901)];
+        for (key, _, usual) in ports.into_iter().filter(|(_, given, _)| given.is_some_and(|given| given.port() == 0)) {
+            section.problem(
+                key,
+                format!("listen.{key} has port 0, which is another one at each start; name one, such as {usual}"),
+            );
+        }
+    }
+    let Some(admin) = admin else { return };
+    if !admin.ip().to_canonical().is_loopback() && !section.has("admin_token") {
         section.problem(
             "admin",
             "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
         );
     }
-    listen.tls = tls(&section);
-    listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
-    listen.max_connections = section.whole("max_connections", 1).map(to_usize);
-    listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
-    listen.trusted_proxies = trusted_proxies(&section);
-    listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
-    listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
-    if listen.max_header_bytes < 1 << 10 {
-        section.problem("max_header_bytes", "listen.max_header_bytes lets no browser in; write \"32KiB\"");
+    if overlap(address, admin) {
+        section.problem(
+            "admin",
+            format!("listen.admin {admin} is where listen.address {address} listens; give it a port of its own, such as 9901"),
+        );
     }
-    listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
-    listen
 }
 
 /// A secret that a header can carry.
-fn admin_token(section: &Section<'_>) -> Option<Secret> {
-    let secret = super::keys::secret(section)?;
+pub fn admin_token(section: &Section<'_>, owners: &mut Owners) -> Option<Secret> {
+    let secret = secret(section)?;
+    owners.claim(section, &secret, &section.name, Purpose::Login);
     if !secret.expose().iter().all(u8::is_ascii_graphic) {
         let what = "listen.admin_token is sent in a header; make one with `vestibule secret`";
         section.reader.report(section.at, what);
@@ -136,10 +182,13 @@ fn admin_token(section: &Section<'_>) -> Option<Secret> {
     Some(secret)
 }
 
+/// More are no limit.
+const MOST_FAILURES: u64 = 1_000_000;
+
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
     let section = root.section("limits")?;
     let failures = section.section("failures")?;
-    let (count, per) = (failures.whole("count", 1), failures.lasting("per"));
+    let (count, per) = (failures.whole("count", 1..=MOST_FAILURES), failures.stretch("per"));
     if count.is_none() && !failures.has("count") || per.is_none() && !failures.has("per") {
         section.problem("failures", "limits.failures needs both; write { count = 30, per = \"1m\" }");
     }
@@ -155,20 +204,30 @@ pub fn log(root: &Section<'_>) -> LogFormat {
 }
 
 /// The upstreams, and their names in the same order, those that are wrong included.
-pub fn upstreams(root: &Section<'_>) -> (Vec<Upstream>, Vec<String>) {
+pub fn upstreams(root: &Section<'_>, listen: &Listen, tenants: &Tenants) -> (Vec<Upstream>, Vec<String>) {
     let (mut upstreams, mut names) = (Vec::new(), Vec::new());
     for (name, section) in root.named("upstreams") {
         names.push(name.value.to_owned());
-        upstreams.push(upstream(name.value, &section));
+        upstreams.push(upstream(name.value, &section, listen, tenants));
     }
     (upstreams, names)
 }
 
-fn upstream(name: &str, section: &Section<'_>) -> Upstream {
+fn upstream(name: &str, section: &Section<'_>, listen: &Listen, tenants: &Tenants) -> Upstream {
     let given = section.texts("servers").unwrap_or_default();
     let is_empty = given.is_empty();
-    let servers: Vec<ServerAddress> = given.into_iter().filter_map(|text| server(section, text)).collect();
-    if is_empty {
+    let mut servers = Vec::new();
+    for text in given {
+        let Some(server) = server(section, text) else { continue };
+        if let Some(key) = own_listener(&server, listen) {
+            section.reader.report(
+                text.at,
+                format!("{:?} is listen.{key}, so Vestibule would ask itself; name where the app listens", text.value),
+            );
+        }
+        servers.push(server);
+    }
+    if is_empty && section.is_list_or_absent("servers") {
         section.problem("servers", format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name));
     }
     if servers.len() > MOST_SERVERS {
@@ -180,64 +239,18 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
     for key in ["tls", "health"] {
         section.not_yet(key);
     }
-    let host = section.text("host").map(|host| host.value).filter(|host| *host != "preserve");
-    if host.is_some_and(|host| crate::head::Host::parse(host).is_none()) {
-        section.problem("host", format!("{}.host is no host; write \"preserve\" or the Host to send", section.name));
-    }
+    let host = section.text("host").filter(|host| host.value != "preserve");
+    let host = host.and_then(|host| sent_host(section, host));
     let balance = [("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
     Upstream {
         name: name.to_owned(),
         balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
         servers,
         host: host.map(str::to_owned),
-        session_cookies: session_cookies(section),
+        session_cookies: session_cookies(section, tenants),
         connect_timeout: section.waiting("connect_timeout").unwrap_or(Duration::from_secs(2)),
         response_timeout: section.waiting("response_timeout").unwrap_or(Duration::from_secs(60)),
     }
-}
-
-fn session_cookies(section: &Section<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in section.texts("session_cookies").unwrap_or_default() {
-        if is_cookie_name(name.value) {
-            names.push(name.value.to_owned());
-        } else {
-            let what = format!("{:?} is no cookie name; write it as the app sets it: \"sessionid\"", name.value);
-            section.reader.report(name.at, what);
-        }
-    }
-    names
-}
-
-fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
-    let wrong = || {
-        let what = format!("{:?} is no server; write \"127.0.0.1:3000\", \"name:3000\" or \"unix:/path\"", text.value);
-        section.reader.report(text.at, what);
-    };
-    if let Some(path) = text.value.strip_prefix("unix:") {
-        if !path.starts_with('/') {
-            wrong();
-            return None;
-        }
-        return Some(ServerAddress::Unix(path.into()));
-    }
-    if let Ok(address) = text.value.parse() {
-        return Some(ServerAddress::Socket(address));
-    }
-    match crate::head::Host::parse(text.value) {
-        Some(host) if host.port.is_some() && !host.name.starts_with('[') => {
-            Some(ServerAddress::Name(host.name.into_owned(), host.port?))
-        }
-        _ => {
-            wrong();
-            None
-        }
-    }
-}
-
-/// RFC 6265 section 4.1.1.
-pub fn is_cookie_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 pub fn to_usize(number: u64) -> usize {
