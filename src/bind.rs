@@ -1,10 +1,11 @@
 //! The sockets that listen: bound here, or taken over from another process.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
 };
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -12,11 +13,28 @@ use crate::config::Listen;
 
 /// Why there is no socket.
 #[derive(Debug, Error)]
-#[error("{address} cannot be listened on: {error}; stop what listens there, or change listen.{key}")]
+#[error("{address} cannot be listened on: {error}; {}", remedy(key, error))]
 pub struct BindError {
     key: &'static str,
     address: SocketAddr,
     error: io::Error,
+}
+
+fn remedy(key: &str, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("stop what listens there, or change listen.{key}"),
+        ErrorKind::PermissionDenied => format!(
+            "a port below 1024 takes the right CAP_NET_BIND_SERVICE (AmbientCapabilities= in systemd, or `setcap \
+             cap_net_bind_service=+ep` on the binary); give that, or choose a port from 1024 for listen.{key}"
+        ),
+        ErrorKind::AddrNotAvailable => format!(
+            "it is not an address of this machine; write one of its own for listen.{key}, or 0.0.0.0 for all of them"
+        ),
+        _ if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) => {
+            format!("this machine has no such addresses; write an IPv4 address for listen.{key}")
+        }
+        _ => format!("change listen.{key}"),
+    }
 }
 
 /// For clients, and for the operator where there is an admin listener.
@@ -75,4 +93,27 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_remedy() {
+        for (errno, said) in [
+            (Errno::ADDRINUSE, "stop what listens there, or change listen.address"),
+            (Errno::ACCESS, "CAP_NET_BIND_SERVICE"),
+            (Errno::PERM, "a port from 1024 for listen.address"),
+            (Errno::ADDRNOTAVAIL, "it is not an address of this machine"),
+            (Errno::AFNOSUPPORT, "write an IPv4 address"),
+        ] {
+            let error = BindError {
+                key: "address",
+                address: ([0, 0, 0, 0], 443).into(),
+                error: io::Error::from_raw_os_error(errno.raw_os_error()),
+            };
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
 }

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time::verify_slices_are_equal, digest::SHA256};
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::SHA256,
+    encoding::{AsDer, PublicKeyX509Der},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaSubjectPublicKey,
+        VerificationAlgorithm,
+    },
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use zeroize::Zeroizing;
 
@@ -22,9 +30,14 @@ pub struct Key {
 pub enum Material {
     /// HS256.
     Shared(Secret),
-    /// A public key: its algorithm, and the SHA-256 of its PEM.
-    Public(PublicAlgorithm, [u8; 32]),
+    /// A public key: its algorithm, and its fingerprint.
+    Public(PublicAlgorithm, Fingerprint),
 }
+
+/// SHA-256 of a public key's SubjectPublicKeyInfo in DER (RFC 5280 section 4.1): the same for each spelling of the key, be it
+/// PKCS#1, SPKI or a certificate, with other line ends or comments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
 
 /// The algorithms of public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +53,14 @@ const HMAC_BLOCK: usize = 64;
 impl PublicAlgorithm {
     /// All of them, by their JWA names (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub const NAMES: [(&str, Self); 3] = [("RS256", Self::Rs256), ("ES256", Self::Es256), ("EdDSA", Self::EdDsa)];
+
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::Es256 => &ECDSA_P256_SHA256_FIXED,
+            Self::EdDsa => &ED25519,
+        }
+    }
 }
 
 impl Key {
@@ -62,9 +83,24 @@ impl Key {
             PublicAlgorithm::Es256 => DecodingKey::from_ec_pem(pem),
             PublicAlgorithm::EdDsa => DecodingKey::from_ed_pem(pem),
         };
-        let mut digest = [0; 32];
-        digest.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, pem).as_ref());
-        Some(Self::new(id, Material::Public(algorithm, digest), decoding.ok()?))
+        let decoding = decoding.ok()?;
+        // Read as it will be at each verification: another curve or a short modulus is found here.
+        let parsed = ParsedPublicKey::new(algorithm.verification(), decoding.try_get_as_bytes().ok()?).ok()?;
+        if algorithm == PublicAlgorithm::Rs256 && !is_long_enough(&parsed) {
+            return None;
+        }
+        let der: PublicKeyX509Der<'_> = parsed.as_der().ok()?;
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, der.as_ref()).as_ref());
+        Some(Self::new(id, Material::Public(algorithm, Fingerprint(fingerprint)), decoding))
+    }
+
+    /// What tells a public key from others, whatever its id and spelling.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self.material {
+            Material::Shared(_) => None,
+            Material::Public(_, fingerprint) => Some(fingerprint),
+        }
     }
 
     fn new(id: &str, material: Material, decoding: DecodingKey) -> Self {
@@ -101,7 +137,9 @@ impl Key {
             (Material::Shared(one), Material::Shared(other)) => {
                 verify_slices_are_equal(one.expose(), other.expose()).is_ok()
             }
-            (Material::Public(_, one), Material::Public(_, other)) => one == other,
+            (Material::Public(algorithm, one), Material::Public(other_algorithm, other)) => {
+                one == other && algorithm == other_algorithm
+            }
             _ => false,
         }
     }
@@ -141,6 +179,17 @@ pub(crate) mod made {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}, {})", self.id, self.algorithm_name())
+    }
+}
+
+/// Whether an RSA key has the 2048 bits (RFC 7518 section 3.3) to 8192 without which each verification fails.
+fn is_long_enough(key: &ParsedPublicKey) -> bool {
+    // RSAPublicKey (RFC 8017 appendix A.1.1) is a sequence that begins with the modulus, a positive integer: where its first
+    // bit is set, a zero byte goes before.
+    let Ok(key) = RsaSubjectPublicKey::from_der(key.as_ref()) else { return false };
+    match key.as_ref() {
+        [0x30, 0x82, _, _, 0x02, 0x82, high, low, ..] => (257..=1025).contains(&u16::from_be_bytes([*high, *low])),
+        _ => false,
     }
 }
 

@@ -222,6 +222,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// Writes a duration as the configuration spells it, in its largest whole unit.
 pub fn spell_duration(span: Duration) -> String {
     let seconds = span.as_secs();
+    if span.subsec_millis() > 0 {
+        return format!("{}ms", span.as_millis());
+    }
     for (size, unit) in [(86_400, "d"), (3_600, "h"), (60, "m")] {
         if seconds >= size && seconds.is_multiple_of(size) {
             return format!("{}{unit}", seconds / size);
@@ -243,6 +246,7 @@ mod tests {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(spell_duration(Duration::from_secs(43_200)), "12h");
+        assert_eq!(spell_duration(Duration::from_millis(1_500)), "1500ms");
     }
 
     fn reading(wall: i128, elapsed: i128) -> Reading {

@@ -1,15 +1,15 @@
 //! Asks a running Vestibule whether it lives, for containers that hold nothing but this binary.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-use super::{ask::ask as request, say};
-use crate::config::Listen;
+use super::{ask::ask as request, reach, say};
 
 /// Asks the admin listener where there is one, else the listener itself, which answers for its own endpoints.
-pub fn ask(listen: &Listen) -> Result<ExitCode, String> {
+pub fn ask(file: &Path) -> Result<ExitCode, String> {
+    let listen = reach(file)?;
     let (address, path, wanted) = match listen.admin {
         Some(admin) => (admin, "/healthz", "HTTP/1.1 200 "),
-        None if listen.tls.is_some() => {
+        None if listen.speaks_tls => {
             return Err("health asks over plain HTTP; add admin = \"127.0.0.1:9901\" to [listen]".to_owned());
         }
         None => (listen.address, "/_auth/", "HTTP/1.1 404 "),

@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     admin::Order,
-    config::{Config, LogFormat, Problem, Severity},
+    config::{Config, LogFormat, Problem, Reach, Severity},
     demo,
     handover::Predecessor,
     identity::TenantId,
@@ -186,9 +186,10 @@ pub fn main() -> ExitCode {
             let token = read_token(token_file.as_deref())?;
             explain::explain(&config, host.as_deref(), &path, &method, &token, Clock::system().now())
         }),
-        Command::Revoke { tenant, user, session, everyone, config } => load(&config.file)
-            .and_then(|config| revoke::revoke(&config.listen, &Order { tenant, user, session, everyone })),
-        Command::Health(config) => load(&config.file).and_then(|config| health::ask(&config.listen)),
+        Command::Revoke { tenant, user, session, everyone, config } => {
+            revoke::revoke(&config.file, &Order { tenant, user, session, everyone })
+        }
+        Command::Health(config) => health::ask(&config.file),
         Command::Demo { port } => demo(port, &cli.log),
         Command::Completions { shell } => manual::completions(shell, &mut Cli::command()),
         Command::Man { command } => manual::page(command.as_deref(), Cli::command()),
@@ -207,6 +208,11 @@ fn say(text: &str) -> Result<ExitCode, Failure> {
 
 fn load(file: &Path) -> Result<Config, Failure> {
     Config::load(file).map_err(|problems| errors(&problems))
+}
+
+/// Where the Vestibule of a file listens, whatever else is in the file.
+fn reach(file: &Path) -> Result<Reach, Failure> {
+    Reach::load(file).map_err(|problems| errors(&problems))
 }
 
 /// The errors alone: warnings are for `check` and for the log.
@@ -263,7 +269,7 @@ enum Warnings {
 }
 
 fn check(file: &Path) -> Result<(ExitCode, Warnings), Failure> {
-    let config = Config::load(file).map_err(|problems| lines(&problems))?;
+    let config = Config::check(file).map_err(|problems| lines(&problems))?;
     let warnings = if config.warnings.is_empty() {
         Warnings::None
     } else {

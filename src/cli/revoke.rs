@@ -1,20 +1,20 @@
 //! Ends sessions and tokens through the admin listener of a running Vestibule.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use zeroize::Zeroizing;
 
-use super::{ask::ask, say};
-use crate::{admin::Order, config::Listen};
+use super::{ask::ask, errors, reach, say};
+use crate::{admin::Order, config::Reach};
 
 /// Sends the order to the Vestibule that runs with this configuration.
-pub fn revoke(listen: &Listen, order: &Order) -> Result<ExitCode, String> {
-    let Some(admin) = listen.admin else {
+pub fn revoke(file: &Path, order: &Order) -> Result<ExitCode, String> {
+    let Some(admin) = reach(file)?.admin else {
         return Err("revocations go through the admin listener; add admin = \"127.0.0.1:9901\" to [listen]".into());
     };
     let body = serde_json::to_string(order).map_err(|e| e.to_string())?;
     let mut headers = Zeroizing::new(format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
-    if let Some(token) = &listen.admin_token {
+    if let Some(token) = Reach::admin_token(file).map_err(|problems| errors(&problems))? {
         let token = std::str::from_utf8(token.expose()).map_err(|_| "listen.admin_token is no text")?;
         headers.push_str(&format!("Authorization: Bearer {token}\r\n"));
     }

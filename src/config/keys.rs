@@ -1,162 +1,24 @@
-//! Secrets and keys, from the environment or from files, never from the configuration itself.
+//! The keys of tenants, from files and secrets, never from the configuration itself.
 
-use std::collections::{HashMap, HashSet};
-
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
-use zeroize::Zeroizing;
 
-use super::reader::Section;
+use super::{
+    reader::Section,
+    secrets::{Owners, Purpose, read_file, secret},
+};
 use crate::{
-    keyring::{Key, KeyRing, PublicAlgorithm},
-    secret::Secret,
+    keyring::{Fingerprint, Key, KeyRing, PublicAlgorithm},
+    tenant::Tenant,
+    token::TokenRules,
 };
-
-/// Whose a secret is, by its digest, so that no two tenants share one.
-#[derive(Default)]
-pub struct Owners(HashMap<[u8; 32], String>);
-
-impl Owners {
-    /// Notes that `owner` uses a secret.
-    pub fn claim(&mut self, section: &Section<'_>, secret: &Secret, owner: &str) {
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest(&SHA256, secret.expose()).as_ref());
-        let first = self.0.entry(fingerprint).or_insert_with(|| owner.to_owned());
-        if first != owner {
-            section.reader.report(
-                section.at,
-                format!("{owner} has the same secret as {first}; make another with `vestibule secret`, or each could sign for the other"),
-            );
-        }
-    }
-}
-
-const SOURCES: &str = "write { env = \"NAME\" } or { file = \"path\" }";
-
-/// The fewest different bytes in a secret. 32 random ones never have as few; a row of spaces or equals signs has one.
-const LEAST_DISTINCT: usize = 8;
-
-/// A secret of at least 32 bytes: `{ env | file, format }`.
-pub fn secret(section: &Section<'_>) -> Option<Secret> {
-    let bytes = secret_bytes(section)?;
-    let key = if section.has("env") { "env" } else { "file" };
-    if bytes.len() < Secret::LEAST {
-        let length = bytes.len();
-        section.problem(
-            key,
-            format!(
-                "{} has {length} bytes, fewer than {}; make one with `vestibule secret`",
-                section.name,
-                Secret::LEAST
-            ),
-        );
-        return None;
-    }
-    if bytes.iter().collect::<HashSet<_>>().len() < LEAST_DISTINCT {
-        section.problem(
-            key,
-            format!("{} is no secret, it repeats itself; make one with `vestibule secret`", section.name),
-        );
-        return None;
-    }
-    Some(Secret::new(bytes))
-}
-
-/// A password that another program chose, of any length: `{ env | file, format }`.
-pub fn password(section: &Section<'_>) -> Option<Secret> {
-    let bytes = secret_bytes(section)?;
-    if bytes.is_empty() || std::str::from_utf8(&bytes).is_err() {
-        section.reader.report(section.at, format!("{} is empty or no text; check what it names", section.name));
-        return None;
-    }
-    Some(Secret::new(bytes))
-}
-
-fn secret_bytes(section: &Section<'_>) -> Option<Vec<u8>> {
-    let (env, file) = (section.text("env"), section.text("file"));
-    let format = section.choice("format", &FORMATS).unwrap_or(Format::Text);
-    let text = match (env, file) {
-        (Some(name), None) => match (section.reader.env)(name.value) {
-            Some(text) => Zeroizing::new(text.into_bytes()),
-            None => {
-                section
-                    .problem("env", format!("environment variable {} is not set; export it, or {SOURCES}", name.value));
-                return None;
-            }
-        },
-        (None, Some(path)) => read_file(section, "file", path.value)?,
-        _ => {
-            section.reader.report(section.at, format!("{} needs one source; {SOURCES}", section.name));
-            return None;
-        }
-    };
-    let key = if section.has("env") { "env" } else { "file" };
-    let Some(bytes) = decode(&text, format) else {
-        section.problem(key, format!("{} does not hold the format it is said to have; check `format`", section.name));
-        return None;
-    };
-    Some(bytes)
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Text,
-    Base64,
-    Base64Url,
-    Hex,
-}
-
-const FORMATS: [(&str, Format); 4] =
-    [("text", Format::Text), ("base64", Format::Base64), ("base64url", Format::Base64Url), ("hex", Format::Hex)];
-
-fn decode(text: &[u8], format: Format) -> Option<Vec<u8>> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    match format {
-        Format::Text => Some(text.to_vec()),
-        Format::Base64 => GeneralPurpose::new(&alphabet::STANDARD, config).decode(text).ok(),
-        Format::Base64Url => GeneralPurpose::new(&alphabet::URL_SAFE, config).decode(text).ok(),
-        Format::Hex => {
-            let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-            let pairs = text.chunks(2).map(|pair| match pair {
-                [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
-                _ => None,
-            });
-            pairs.collect()
-        }
-    }
-}
-
-/// A file named in the configuration, without the line end that editors and `echo` leave.
-pub fn read_file(section: &Section<'_>, key: &'static str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let file = section.reader.folder.join(path);
-    let read = std::fs::read(&file).map(Zeroizing::new);
-    section.reader.note(&file, read.as_ref().ok().map(|bytes| bytes.as_slice()));
-    match read {
-        Ok(mut bytes) => {
-            for end in [b'\n', b'\r'] {
-                if bytes.last() == Some(&end) {
-                    bytes.pop();
-                }
-            }
-            Some(bytes)
-        }
-        Err(e) => {
-            section.problem(
-                key,
-                format!("{path} cannot be read: {e}; relative paths start at the configuration's folder"),
-            );
-            None
-        }
-    }
-}
 
 /// The keys of a tenant.
 pub fn tenant_keys(tenant: &Section<'_>, owners: &mut Owners) -> KeyRing {
     let sections = tenant.sections("keys");
-    if sections.is_empty() {
+    if sections.is_empty() && tenant.is_list_or_absent("keys") {
         tenant.problem("keys", format!("{} has no keys; add keys = [{{ id = \"…\", env = \"NAME\" }}]", tenant.name));
     }
     if sections.len() > KeyRing::MOST {
@@ -174,9 +36,17 @@ fn tenant_key<'r>(
 ) -> Option<Key> {
     let id = key_id(section, ids);
     let algorithm = section.choice("algorithm", &algorithms());
-    section.not_yet("jwks_file");
+    section.refuse("jwks_file", "jwks_file is not yet supported; name each key's PEM by public_key_file");
+    section.offer("public_key_file");
     let key = match algorithm.flatten() {
         Some(algorithm) => public_key(section, id.unwrap_or_default(), algorithm),
+        None if section.has("public_key_file") && section.is_text("algorithm", "HS256") => {
+            section.refuse(
+                "public_key_file",
+                "HS256 has a secret and no public key; write algorithm = \"RS256\", \"ES256\" or \"EdDSA\"",
+            );
+            None
+        }
         None if section.has("public_key_file") && algorithm.is_none() => {
             section.text("public_key_file");
             section.problem(
@@ -186,7 +56,7 @@ fn tenant_key<'r>(
             None
         }
         None => secret(section).map(|secret| {
-            owners.claim(section, &secret, &tenant.name);
+            owners.claim(section, &secret, &tenant.name, Purpose::Signing);
             Key::shared(id.unwrap_or_default(), secret)
         }),
     };
@@ -215,7 +85,14 @@ fn public_key(section: &Section<'_>, id: &str, algorithm: PublicAlgorithm) -> Op
     let pem = read_file(section, "public_key_file", path.value)?;
     let key = Key::public(id, algorithm, &pem);
     if key.is_none() {
-        section.problem("public_key_file", format!("{} is not a PEM public key of that algorithm", path.value));
+        section.problem(
+            "public_key_file",
+            format!(
+                "{} is not a PEM public key of that algorithm; name one of RSA with 2048 to 8192 bits for RS256, P-256 for \
+                 ES256 or Ed25519 for EdDSA, in UTF-8",
+                path.value
+            ),
+        );
     }
     key
 }
@@ -232,4 +109,74 @@ pub fn key_id<'r>(section: &Section<'r>, ids: &mut HashSet<&'r str>) -> Option<&
         None => section.problem("id", format!("{} has no id; name the key, as id = \"2026-11\"", section.name)),
     }
     None
+}
+
+/// Which tenants have which public key.
+#[derive(Default)]
+pub struct Holders(HashMap<Fingerprint, Shared>);
+
+/// The tenants of one public key, and what each demands of its tokens; `None` where one demands nothing.
+#[derive(Default)]
+struct Shared {
+    tenants: Vec<Arc<Tenant>>,
+    claims: HashSet<Option<String>>,
+    audiences: HashSet<Option<String>>,
+    issuers: HashSet<Option<String>>,
+}
+
+impl Holders {
+    /// Notes a tenant's public keys. An identity provider may sign for several tenants with one key, where each token says for
+    /// which; else a token of one tenant signs in at the other.
+    pub fn claim(&mut self, section: &Section<'_>, tenant: &Arc<Tenant>) {
+        for key in &tenant.tokens.keys.0 {
+            let Some(fingerprint) = key.fingerprint() else { continue };
+            let shared = self.0.entry(fingerprint).or_default();
+            if shared.tenants.last().is_some_and(|last| last.id == tenant.id) {
+                section.warning("keys", format!("key {:?} is another key of {} too; remove one", key.id, section.name));
+            } else if let Some(other) = shared.confused_with(tenant) {
+                section.problem(
+                    "keys",
+                    format!(
+                        "{} has the same public key as tenants.{}, and a token of one signs in at the other; map the same claim \
+                         as claims.tenant of both, or give each an audience or an issuer of its own",
+                        section.name, other.id
+                    ),
+                );
+            } else {
+                shared.add(tenant);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn add(&mut self, tenant: &Arc<Tenant>) {
+        self.claims.insert(tenant.tokens.claims.tenant.clone());
+        self.audiences.insert(tenant.tokens.audience.clone());
+        self.issuers.insert(tenant.tokens.issuer.clone());
+        self.tenants.push(tenant.clone());
+    }
+
+    /// A tenant for which a token of this one could be, or the other way round. Thousands may share a key, so that each is
+    /// compared with each only where what they demand is of several kinds.
+    fn confused_with(&self, tenant: &Tenant) -> Option<&Arc<Tenant>> {
+        let rules = &tenant.tokens;
+        let is_new = |known: &HashSet<Option<String>>, mark: &Option<String>| {
+            mark.is_some() && !known.contains(mark) && !known.contains(&None)
+        };
+        let is_claimed = rules.claims.tenant.is_some() && self.claims.iter().all(|claim| *claim == rules.claims.tenant);
+        if is_claimed || is_new(&self.audiences, &rules.audience) || is_new(&self.issuers, &rules.issuer) {
+            return None;
+        }
+        self.tenants.iter().find(|other| !are_told_apart(&other.tokens, rules))
+    }
+}
+
+/// Whether no token can be for both: one claim holds one tenant, one `iss` one issuer. Of two audiences a token may name both,
+/// which its signer must then mean.
+fn are_told_apart(one: &TokenRules, other: &TokenRules) -> bool {
+    let differ = |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
+    (one.claims.tenant.is_some() && one.claims.tenant == other.claims.tenant)
+        || differ(&one.audience, &other.audience)
+        || differ(&one.issuer, &other.issuer)
 }

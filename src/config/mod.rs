@@ -1,19 +1,27 @@
 //! The configuration: what is needed to serve, made in one step from what was written, every problem told at once.
 
+mod bounds;
+mod cookies;
+mod coverage;
+mod hosts;
 mod identity;
 mod keys;
 mod ledger;
 mod pages;
+mod problem;
 mod proxies;
+mod reach;
 mod reader;
 mod redis;
 mod routes;
+mod secrets;
 mod server;
 mod sources;
 mod tenants;
 mod tls;
+mod urls;
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use crate::{
     exchange::ExchangeNames,
@@ -26,11 +34,14 @@ use crate::{
 };
 
 pub use identity::{Encoding, IdentityHeaders};
-pub use reader::{Environment, Problem, Severity};
+pub use problem::{Problem, Severity};
+pub use reach::Reach;
+pub use reader::Environment;
 pub use server::{Balance, Listen, LogFormat, MAX_CONNECTIONS, MOST_SERVERS, ServerAddress, Upstream};
 pub use sources::{ANY, Sources};
 
-use reader::{Reader, Section};
+use reader::{Occasion, Reader, Section};
+use secrets::Owners;
 
 /// A whole configuration, checked.
 pub struct Config {
@@ -52,36 +63,17 @@ pub struct Config {
 impl Config {
     /// Loads a file, with the secrets and keys it names. Where it is wrong, its warnings are among the problems.
     pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
-        Self::load_noting(file).0
+        load(file, Occasion::Run).0
+    }
+
+    /// Loads a file, and looks at what a server would meet besides.
+    pub fn check(file: &Path) -> Result<Self, Vec<Problem>> {
+        load(file, Occasion::Check).0
     }
 
     /// Loads a file, and says what was read for it, be it right or wrong.
     pub fn load_noting(file: &Path) -> (Result<Self, Vec<Problem>>, Sources) {
-        let bytes = std::fs::read(file);
-        let mut sources = Sources::default();
-        sources.note(file, bytes.as_deref().ok());
-        let text = bytes.and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()))
-        });
-        match text {
-            Ok(text) => {
-                let env = |name: &str| std::env::var(name).ok();
-                let reader = Reader::new(file, &text, &env);
-                let config = read(&reader);
-                sources.extend(reader.sources());
-                (judged(config, reader), sources)
-            }
-            Err(e) => {
-                let problem = Problem {
-                    severity: Severity::Error,
-                    file: file.display().to_string(),
-                    line: 1,
-                    column: 1,
-                    text: format!("cannot be read: {e}; name another with -c, or write one with `vestibule init`"),
-                };
-                (Err(vec![problem]), sources)
-            }
-        }
+        load(file, Occasion::Run)
     }
 
     /// Checks a text as if it stood in `file`, whose folder is where its relative paths start. `env` is what
@@ -126,6 +118,44 @@ impl Config {
     }
 }
 
+fn load(file: &Path, occasion: Occasion) -> (Result<Config, Vec<Problem>>, Sources) {
+    let mut sources = Sources::default();
+    let text = match text_of(file, &mut sources) {
+        Ok(text) => text,
+        Err(problem) => return (Err(vec![problem]), sources),
+    };
+    let env = |name: &str| std::env::var(name).ok();
+    let reader = Reader::new(file, &text, &env).on(occasion);
+    let config = read(&reader);
+    sources.extend(reader.sources());
+    (judged(config, reader), sources)
+}
+
+/// What the configuration's file holds.
+fn text_of(file: &Path, sources: &mut Sources) -> Result<String, Problem> {
+    let bytes = std::fs::read(file);
+    sources.note(file, bytes.as_deref().ok());
+    let problem =
+        |line, text| Problem { severity: Severity::Error, file: file.display().to_string(), line, column: 1, text };
+    let bytes = bytes.map_err(|e| {
+        let remedy = match e.kind() {
+            ErrorKind::NotFound => "name another with -c, or write one with `vestibule init`",
+            _ => secrets::remedy(&e),
+        };
+        problem(1, format!("cannot be read: {e}; {remedy}"))
+    })?;
+    if secrets::is_utf16(&bytes) {
+        return Err(problem(1, "is UTF-16 text, as PowerShell's > writes it; save it as UTF-8".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        problem(
+            before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            "is not UTF-8 text here; save it as UTF-8".to_owned(),
+        )
+    })
+}
+
 /// What was read, with its warnings; or all problems, warnings too, where one of them is an error.
 fn judged(config: Option<Config>, reader: Reader<'_>) -> Result<Config, Vec<Problem>> {
     let config = config.filter(|_| reader.is_clean());
@@ -142,21 +172,24 @@ fn read(reader: &Reader<'_>) -> Option<Config> {
         return None;
     }
     let root = Section::root(reader, &table);
-    let mut session = tenants::session(&root);
-    let tenants = tenants::tenants(&root, &mut session);
-    let (upstreams, names) = server::upstreams(&root);
+    let mut owners = Owners::default();
+    let session = tenants::session(&root, &mut owners);
+    let tenants = tenants::tenants(&root, &session, &mut owners);
+    let identity = identity::identity(&root);
+    let listen = server::listen(&root, &identity, &mut owners);
+    session.check(reader, &listen);
+    let (upstreams, names) = server::upstreams(&root, &listen, &tenants);
     let routes = routes::routes(&root, &tenants, &names);
     let exchange = routes::exchange(&root, &tenants);
-    let identity = identity::identity(&root);
     Some(Config {
-        listen: server::listen(&root, &identity),
+        listen,
         session_keys: session.keys,
         exchange,
         identity,
         upstreams,
         routes,
         failures: server::failures(&root),
-        ledger: ledger::ledger(&root),
+        ledger: ledger::ledger(&root, &mut owners),
         log: server::log(&root),
         pages: pages::pages(&root),
         warnings: Vec::new(),

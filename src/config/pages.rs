@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use super::{
-    reader::{Problem, Reader, Section, Severity, instead},
+    problem::{Problem, Severity, instead},
+    reader::{Reader, Section},
     sources::listing,
 };
 use crate::pages::{DIRECTIONS, Fault, Pages, TEMPLATES, Texts, built_in, english, is_tag, placeholders};

@@ -3,47 +3,34 @@
 //! Not `serde`: its derive stops at the first error of a document. A [`Section`] remembers which keys were asked for; when
 //! it goes out of scope, any other key in it is reported, so that a misspelt key can never be silence.
 
-use std::{cell::RefCell, fmt, path::Path, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    path::Path,
+};
 
-use jiff::Timestamp;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::sources::Sources;
-use crate::time::{UnixTime, parse_duration};
-
-/// Whether a configuration with the problem can be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It is refused.
-    Error,
-    /// It works, and is unwise.
-    Warning,
-}
-
-/// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to fix it`, a warning with `warning: ` before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub severity: Severity,
-    pub file: String,
-    pub line: usize,
-    pub column: usize,
-    pub text: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.severity == Severity::Warning {
-            f.write_str("warning: ")?;
-        }
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)
-    }
-}
+use super::{
+    problem::{Problem, Severity, instead},
+    sources::Sources,
+};
 
 /// Where `{ env = "NAME" }` looks.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What a document is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A program serves with the text itself and knows where: the ports may be any that are free.
+    Text,
+    /// A server runs with the file.
+    Run,
+    /// An operator asks what a server would meet, the ledger included.
+    Check,
+}
 
 /// A document being read.
 pub struct Reader<'a> {
@@ -52,6 +39,7 @@ pub struct Reader<'a> {
     /// Where relative paths in the file start.
     pub folder: &'a Path,
     pub env: Environment<'a>,
+    pub occasion: Occasion,
     problems: RefCell<Vec<(usize, Severity, String)>>,
     /// Those of other files that the document names.
     elsewhere: RefCell<Vec<Problem>>,
@@ -66,10 +54,16 @@ impl<'a> Reader<'a> {
             text,
             folder: file.parent().unwrap_or(Path::new("")),
             env,
+            occasion: Occasion::Text,
             problems: RefCell::default(),
             elsewhere: RefCell::default(),
             sources: RefCell::default(),
         }
+    }
+
+    /// Reads for another occasion than [`Occasion::Text`].
+    pub fn on(self, occasion: Occasion) -> Self {
+        Self { occasion, ..self }
     }
 
     /// Parses the text; syntax errors become problems, all of them.
@@ -150,6 +144,16 @@ pub struct Placed<T> {
     pub at: usize,
 }
 
+/// What a section has to do with a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Read,
+    /// Suggested where another was misspelt, whether or not it was asked for yet.
+    Offered,
+    /// Not taken, which was said.
+    Refused,
+}
+
 /// A table being read.
 pub struct Section<'r> {
     pub reader: &'r Reader<'r>,
@@ -158,25 +162,40 @@ pub struct Section<'r> {
     table: &'r DeTable<'r>,
     /// Where it stands.
     pub at: usize,
-    known: RefCell<Vec<&'static str>>,
+    known: RefCell<Vec<(&'static str, Known)>>,
+    /// Whether other keys are another reader's.
+    is_partial: Cell<bool>,
 }
 
 impl<'r> Section<'r> {
     /// The whole document.
     pub fn root(reader: &'r Reader<'r>, table: &'r Spanned<DeTable<'r>>) -> Self {
-        Self { reader, name: String::new(), table: table.get_ref(), at: 0, known: RefCell::default() }
+        Self {
+            reader,
+            name: String::new(),
+            table: table.get_ref(),
+            at: 0,
+            known: RefCell::default(),
+            is_partial: Cell::default(),
+        }
     }
 
     fn inner(&self, name: String, table: &'r DeTable<'r>, at: usize) -> Self {
-        Self { reader: self.reader, name, table, at, known: RefCell::default() }
+        Self { reader: self.reader, name, table, at, known: RefCell::default(), is_partial: Cell::default() }
     }
 
-    fn path(&self, key: &str) -> String {
+    /// Leaves all other keys unread and unjudged.
+    pub fn leave_others(&self) {
+        self.is_partial.set(true);
+    }
+
+    /// A key with its section, as in messages.
+    pub fn path(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     fn value(&self, key: &'static str) -> Option<&'r Spanned<DeValue<'r>>> {
-        self.known.borrow_mut().push(key);
+        self.known.borrow_mut().push((key, Known::Read));
         self.table.get(key)
     }
 
@@ -195,7 +214,8 @@ impl<'r> Section<'r> {
         self.table.get(key).map_or(self.at, |value| value.span().start)
     }
 
-    fn read<T>(
+    /// Reads a value; `wanted` ends the sentence that says what it is not, and says what to write.
+    pub fn read<T>(
         &self,
         key: &'static str,
         wanted: &str,
@@ -220,56 +240,9 @@ impl<'r> Section<'r> {
         Some(self.read(key, wanted, |value| parse(value.as_str()?))?.value)
     }
 
-    /// A duration.
-    pub fn duration(&self, key: &'static str) -> Option<Duration> {
-        self.parsed(key, "a duration; write \"10s\", \"5m\", \"12h\" or \"30d\"", parse_duration)
-    }
-
-    /// A duration of at least a second, for what is counted in seconds.
-    pub fn lasting(&self, key: &'static str) -> Option<Duration> {
-        self.at_least(key, Duration::from_secs(1))
-    }
-
-    /// A duration of at least a millisecond, for what is waited for.
-    pub fn waiting(&self, key: &'static str) -> Option<Duration> {
-        self.at_least(key, Duration::from_millis(1))
-    }
-
-    fn at_least(&self, key: &'static str, least: Duration) -> Option<Duration> {
-        let span = self.duration(key)?;
-        if span < least {
-            self.problem(key, format!("{} is too short; write \"10s\", \"5m\", \"12h\" or \"30d\"", self.path(key)));
-        }
-        Some(span)
-    }
-
-    /// A number of bytes.
-    pub fn size(&self, key: &'static str) -> Option<u64> {
-        self.parsed(key, "a size; write \"32KiB\" or \"25MiB\"", parse_size)
-    }
-
     /// A boolean.
     pub fn flag(&self, key: &'static str) -> Option<bool> {
         Some(self.read(key, "true or false; write it without quotes", DeValue::as_bool)?.value)
-    }
-
-    /// A whole number of at least `least`.
-    pub fn whole(&self, key: &'static str, least: u64) -> Option<u64> {
-        let wanted = format!("a whole number of at least {least}; write it without quotes");
-        let read = |value: &DeValue<'_>| {
-            let number = value.as_integer()?;
-            u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| *number >= least)
-        };
-        Some(self.read(key, &wanted, read)?.value)
-    }
-
-    /// A date and time with an offset.
-    pub fn moment(&self, key: &'static str) -> Option<UnixTime> {
-        let read = |value: &DeValue<'_>| {
-            let text = value.as_datetime()?.to_string();
-            text.parse::<Timestamp>().ok().map(|at| UnixTime(at.as_second()))
-        };
-        Some(self.read(key, "a date; write 2026-12-01T00:00:00Z, without quotes", read)?.value)
     }
 
     /// One of a closed list of names.
@@ -286,7 +259,8 @@ impl<'r> Section<'r> {
 
     /// A list of strings.
     pub fn texts(&self, key: &'static str) -> Option<Vec<Placed<&'r str>>> {
-        let list = self.read(key, "a list; write [\"…\"]", DeValue::as_array)?.value;
+        let single = self.table.get(key).and_then(|value| value.get_ref().as_str()).unwrap_or("…");
+        let list = self.read(key, &format!("a list; write [{single:?}]"), DeValue::as_array)?.value;
         let mut texts = Vec::new();
         for item in list {
             let at = item.span().start;
@@ -306,9 +280,20 @@ impl<'r> Section<'r> {
         Some(self.inner(self.path(key), table.value, table.at))
     }
 
+    /// A table that names a secret.
+    pub fn secret(&self, key: &'static str) -> Option<Section<'r>> {
+        let wanted = "a table, and no secret may stand in this file; write { env = \"NAME\" } or { file = \"path\" }";
+        let table = self.read(key, wanted, DeValue::as_table)?;
+        Some(self.inner(self.path(key), table.value, table.at))
+    }
+
     /// A list of tables.
     pub fn sections(&self, key: &'static str) -> Vec<Section<'r>> {
-        let Some(list) = self.read(key, "a list of tables; write [{ … }]", DeValue::as_array) else {
+        let wanted = match self.table.get(key).map(|value| value.get_ref().is_table()) {
+            Some(true) => format!("a list of tables; write [[{0}]] for [{0}], or [{{ … }}]", self.path(key)),
+            _ => "a list of tables; write [{ … }]".to_owned(),
+        };
+        let Some(list) = self.read(key, &wanted, DeValue::as_array) else {
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -369,49 +354,44 @@ impl<'r> Section<'r> {
         self.table.contains_key(key)
     }
 
+    /// Whether a key is absent, or holds a list: anything else was reported where it was read.
+    pub fn is_list_or_absent(&self, key: &str) -> bool {
+        self.table.get(key).is_none_or(|value| value.get_ref().is_array())
+    }
+
+    /// Suggests a key where another was misspelt.
+    pub fn offer(&self, key: &'static str) {
+        self.known.borrow_mut().push((key, Known::Offered));
+    }
+
+    /// Refuses a key that people may write, with a remedy of its own.
+    pub fn refuse(&self, key: &'static str, text: impl Into<String>) {
+        if self.has(key) {
+            self.known.borrow_mut().push((key, Known::Refused));
+            self.problem(key, text);
+        }
+    }
+
     /// A key of the schema that this version does not act on: refused, because ignoring it would be a promise broken.
     pub fn not_yet(&self, key: &'static str) {
-        if self.value(key).is_some() {
-            self.problem(key, format!("{} is not yet supported; remove it", self.path(key)));
-        }
+        self.refuse(key, format!("{} is not yet supported; remove it", self.path(key)));
     }
 }
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
+        if self.is_partial.get() {
+            return;
+        }
         let known = self.known.borrow();
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
-            if !known.contains(&name) {
+            let is = |wanted: &[Known]| known.iter().any(|(known, how)| *known == name && wanted.contains(how));
+            if !is(&[Known::Read, Known::Refused]) {
                 let at = key.span().start;
-                self.reader
-                    .report(at, format!("{} is no key{}", self.path(name), instead(name, known.iter().copied())));
+                let others = known.iter().filter(|(_, how)| *how != Known::Refused).map(|(key, _)| *key);
+                self.reader.report(at, format!("{} is no key{}", self.path(name), instead(name, others)));
             }
         }
     }
-}
-
-/// `; did you mean …` the nearest name, else `; use one of` all.
-pub fn instead<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<&str> = names.collect();
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&given.to_ascii_lowercase(), &name.to_ascii_lowercase());
-    match names.iter().min_by_key(distance) {
-        Some(near) if distance(&near) <= 1 + given.len() / 3 => format!("; did you mean {near:?}?"),
-        Some(_) => format!("; use one of {}", names.join(", ")),
-        None => "; remove it".into(),
-    }
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let unit = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(unit)
 }

@@ -6,24 +6,22 @@ use rustls::{
 };
 
 use super::{
-    keys::{password, read_file},
+    hosts::endpoint,
     reader::Section,
+    secrets::{Owners, Purpose, password, read_file},
 };
-use crate::{
-    head::Host,
-    ledger::{Address, Login, RedisSettings, Servers, Transport},
-};
+use crate::ledger::{Address, Login, RedisSettings, Servers, Transport};
 
 const EXAMPLES: &str = "write \"redis://host:6379/0\", \"redis-sentinel://host:26379,host2:26379/mymaster\" or \
                         \"redis-cluster://host:7000,host2:7000\", each as \"rediss…\" for TLS";
 
 /// Reads the section.
-pub fn redis(section: &Section<'_>) -> Option<RedisSettings> {
+pub fn redis(section: &Section<'_>, owners: &mut Owners) -> Option<RedisSettings> {
     let url = section.text("url");
     if url.is_none() && !section.has("url") {
         section.problem("url", format!("{} has no url; {EXAMPLES}", section.name));
     }
-    let login = login(section);
+    let login = login(section, owners);
     let ca = section.text("ca_file").and_then(|path| roots(section, path.value));
     let prefix = section.text("prefix").map_or("vestibule", |prefix| prefix.value);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
@@ -51,9 +49,9 @@ pub fn redis(section: &Section<'_>) -> Option<RedisSettings> {
     Some(RedisSettings { servers, transport, login, prefix: prefix.to_owned() })
 }
 
-fn login(section: &Section<'_>) -> Option<Login> {
+fn login(section: &Section<'_>, owners: &mut Owners) -> Option<Login> {
     let user = section.text("user");
-    let Some(inner) = section.section("password") else {
+    let Some(inner) = section.secret("password") else {
         if user.is_some() && !section.has("password") {
             section.problem(
                 "user",
@@ -62,7 +60,9 @@ fn login(section: &Section<'_>) -> Option<Login> {
         }
         return None;
     };
-    Some(Login { user: user.map(|user| user.value.to_owned()), password: password(&inner)? })
+    let password = password(&inner)?;
+    owners.claim(&inner, &password, &inner.name, Purpose::Login);
+    Some(Login { user: user.map(|user| user.value.to_owned()), password })
 }
 
 fn roots(section: &Section<'_>, path: &str) -> Option<Vec<u8>> {
@@ -131,9 +131,9 @@ fn parse(url: &str) -> Result<Url, String> {
 }
 
 fn address(text: &str, port: u16) -> Option<Address> {
-    let host = Host::parse(text)?;
-    let name = host.name.trim_start_matches('[').trim_end_matches(']');
-    (!name.is_empty()).then(|| (name.to_owned(), host.port.unwrap_or(port)))
+    let (name, given) = endpoint(text)?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    (given != Some(0)).then(|| (name.to_owned(), given.unwrap_or(port)))
 }
 
 #[cfg(test)]
@@ -148,6 +148,10 @@ mod tests {
         assert_eq!(servers("redis://127.0.0.1:6379/0"), Ok((false, server("127.0.0.1", 6379, 0))));
         assert_eq!(servers("rediss://cache.example"), Ok((true, server("cache.example", 6379, 0))));
         assert_eq!(servers("redis://[::1]:7000/3"), Ok((false, server("::1", 7000, 3))));
+        assert_eq!(
+            servers("redis://redis.svc.cluster.local.:7000"),
+            Ok((false, server("redis.svc.cluster.local.", 7000, 0)))
+        );
         let sentinels = vec![one("a", 26379), one("b", 26380)];
         let master = "mymaster".to_owned();
         assert_eq!(
@@ -166,6 +170,7 @@ mod tests {
             ("redis://", "is no address of Redis; write"),
             ("redis-cluter://a", "is no address of Redis; write"),
             ("redis://:hunter2@h", "holds a user or a password"),
+            ("redis://h:0", "is no address of Redis; write"),
             ("redis://h/x", "which is no number"),
             ("redis://h?protocol=3", "ends in options"),
             ("redis://a,b", "names several servers"),

@@ -4,19 +4,27 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::reader::{Section, instead};
+use super::{
+    coverage,
+    hosts::host_pattern,
+    problem::instead,
+    reader::{Placed, Section},
+};
 use crate::{
     exchange::ExchangeNames,
-    head::{Host, is_own, is_served},
+    head::{is_own, is_served},
     identity::TenantId,
     route::{Bearer, Pattern, Policy, Refusals, Route, Slashes, UpstreamId},
     tenant::Tenants,
 };
 
+/// 1 TiB: longer than any request lasts.
+const MOST_BODY: u64 = 1 << 40;
+
 /// Reads `[[routes]]`.
 pub fn routes(root: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Vec<Arc<Route>> {
     let sections = root.sections("routes");
-    if sections.is_empty() {
+    if sections.is_empty() && root.is_list_or_absent("routes") {
         root.problem("routes", "there is no route; add [[routes]] path = \"/\" upstream = \"…\"");
     }
     let mut routes: Vec<Arc<Route>> = Vec::new();
@@ -37,6 +45,7 @@ pub fn routes(root: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Ve
         same_place.push(routes.len());
         routes.push(Arc::new(route));
     }
+    coverage::check(&sections, &routes);
     routes
 }
 
@@ -47,9 +56,12 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
         let found = tenants.alone(&TenantId::new(id.value)).cloned();
         if found.is_none() {
             let all: Vec<_> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
-            section
-                .reader
-                .report(id.at, format!("there is no tenant {:?}{}", id.value, instead(id.value, all.into_iter())));
+            let remedy = if all.is_empty() {
+                format!("; add [tenants.{}]", id.value.escape_debug())
+            } else {
+                instead(id.value, all.into_iter())
+            };
+            section.reader.report(id.at, format!("there is no tenant {:?}{remedy}", id.value));
         }
         found
     });
@@ -76,7 +88,7 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
         bearer: if section.flag("forward_token") == Some(true) { Bearer::Forwarded } else { Bearer::Removed },
         refusals: if section.flag("report_only") == Some(true) { Refusals::Reported } else { Refusals::Enforced },
         slashes: if section.flag("encoded_slashes") == Some(true) { Slashes::Passed } else { Slashes::Refused },
-        max_body: section.size("max_body"),
+        max_body: section.size("max_body", 0..=MOST_BODY),
         response_timeout: section.waiting("response_timeout"),
         pattern,
         policy,
@@ -84,7 +96,9 @@ fn route(section: &Section<'_>, tenants: &Tenants, upstreams: &[String]) -> Rout
 }
 
 fn policy(section: &Section<'_>) -> Policy {
-    let roles = section.texts("roles").map(|roles| roles.iter().map(|role| role.value.to_owned()).collect::<Vec<_>>());
+    let roles = section.texts("roles");
+    warn_of_any_role(section, roles.iter().flatten());
+    let roles = roles.map(|roles| roles.iter().map(|role| role.value.to_owned()).collect::<Vec<_>>());
     if roles.as_ref().is_some_and(Vec::is_empty) {
         section.problem("roles", "an empty list of roles says nothing; remove it, or name a role");
     }
@@ -107,16 +121,37 @@ fn policy(section: &Section<'_>) -> Policy {
     policy
 }
 
+/// Warns of a role that no token has, though it looks like all of them.
+pub fn warn_of_any_role<'r>(section: &Section<'_>, roles: impl Iterator<Item = &'r Placed<&'r str>>) {
+    for role in roles.filter(|role| role.value.contains('*')) {
+        section.reader.warn(
+            role.at,
+            format!("{:?} is that very role and not any; leave the list out for any, or name the roles", role.value),
+        );
+    }
+}
+
 fn host(section: &Section<'_>) -> Option<String> {
-    let host = section.text("host")?;
-    let name = host.value.strip_prefix("*.").unwrap_or(host.value);
-    match Host::parse(name) {
-        Some(parsed) if parsed.port.is_none() => Some(host.value.to_ascii_lowercase()),
-        _ => {
-            let what = format!("{:?} is no host; write \"support.acme.example\" or \"*.acme.example\"", host.value);
-            section.reader.report(host.at, what);
-            None
-        }
+    host_pattern(section, section.text("host")?)
+}
+
+/// What patterns are written with, and no app's paths.
+const PATTERN: [char; 9] = ['*', '{', '}', '<', '>', '^', '|', '"', '`'];
+
+/// Reports a path that is written as a pattern. It is the beginning of the paths it is for, to the byte.
+fn check_pattern(section: &Section<'_>, path: Placed<&str>) {
+    let text = path.value;
+    if let Some(at) = text.find(PATTERN) {
+        let prefix = text[..at].rfind('/').map_or("/", |slash| &text[..slash.max(1)]);
+        section.reader.report(
+            path.at,
+            format!("{text:?} is no pattern: a path is for all that begins with it; write {prefix:?}"),
+        );
+    } else if text.split('/').any(|segment| segment.starts_with(':') && segment.len() > 1) || text.ends_with('$') {
+        section.reader.warn(
+            path.at,
+            format!("{text:?} is taken to the letter, with its : or $; write the beginning of the paths it is for"),
+        );
     }
 }
 
@@ -140,6 +175,8 @@ fn path(section: &Section<'_>) -> String {
         );
     } else if is_own(text) {
         section.reader.report(path.at, "/_auth is Vestibule's own and never proxied; remove the route");
+    } else {
+        check_pattern(section, path);
     }
     text.to_owned()
 }
@@ -173,12 +210,12 @@ fn upstream(section: &Section<'_>, policy: &Policy, upstreams: &[String]) -> Opt
         Some(name) => {
             let found = upstreams.iter().position(|upstream| upstream == name.value);
             if found.is_none() {
-                let what = format!(
-                    "there is no upstream {:?}{}",
-                    name.value,
+                let remedy = if upstreams.is_empty() {
+                    format!("; add [upstreams.{}] servers = [\"127.0.0.1:3000\"]", name.value.escape_debug())
+                } else {
                     instead(name.value, upstreams.iter().map(String::as_str))
-                );
-                section.reader.report(name.at, what);
+                };
+                section.reader.report(name.at, format!("there is no upstream {:?}{remedy}", name.value));
             }
             found.map(UpstreamId)
         }
@@ -217,8 +254,9 @@ pub fn exchange(root: &Section<'_>, tenants: &Tenants) -> ExchangeNames {
     }
     if let Some(paths) = section.texts("paths") {
         names.paths = paths.iter().map(|path| path.value.to_owned()).collect();
-        let is_wrong =
-            |path: &str| path == "/" || !path.starts_with('/') || path.contains(['?', '#', '%', ';']) || is_own(path);
+        let is_wrong = |path: &str| {
+            path == "/" || !path.starts_with('/') || path.contains(['?', '#', '%', ';', '*']) || is_own(path)
+        };
         for path in paths.iter().filter(|path| is_wrong(path.value)) {
             let what = format!("{:?} is no path of its own; write \"/api/portal/sso\"", path.value);
             section.reader.report(path.at, what);

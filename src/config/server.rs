@@ -6,17 +6,15 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    cookies::session_cookies,
+    hosts::{overlap, own_listener, sent_host, server},
     identity::{self, IdentityHeaders},
     proxies::trusted_proxies,
-    reader::{Placed, Section},
+    reader::{Occasion, Section},
+    secrets::{Owners, Purpose, secret},
     tls::tls,
 };
-pub use crate::leftovers::is_cookie_name;
-use crate::{
-    leftovers::{MOST_NAMES, Name, Names},
-    limits::FailureRule,
-    secret::Secret,
-};
+use crate::{head::Host, leftovers::Names, limits::FailureRule, secret::Secret, tenant::Tenants};
 
 /// `[listen]`.
 #[derive(Clone, Debug)]
@@ -97,40 +95,65 @@ pub enum LogFormat {
     Json,
 }
 
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            admin: None,
+            admin_token: None,
+            admin_hosts: Vec::new(),
+            threads: 0,
+            tls: None,
+            header_timeout: Duration::from_secs(10),
+            max_connections: None,
+            trusted_proxies: Vec::new(),
+            forwarded_headers: Vec::new(),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(3_600),
+            max_header_bytes: 32 << 10,
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// More are threads that wait for each other.
+const MOST_THREADS: u64 = 1_024;
+
+/// More have no file descriptors.
+const MOST_CONNECTIONS: u64 = 1_000_000;
+
+/// No browser or proxy sends as much.
+const MOST_HEADER_BYTES: u64 = 1 << 20;
+
 /// Reads `[listen]`. What is a header of ours by `identity`, no proxy may send.
-pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
-    let mut listen = Listen {
-        address: SocketAddr::from(([0, 0, 0, 0], 8080)),
-        admin: None,
-        admin_token: None,
-        admin_hosts: Vec::new(),
-        threads: 0,
-        tls: None,
-        header_timeout: Duration::from_secs(10),
-        max_connections: None,
-        trusted_proxies: Vec::new(),
-        forwarded_headers: Vec::new(),
-        idle_timeout: Duration::from_secs(60),
-        body_timeout: Duration::from_secs(3_600),
-        max_header_bytes: 32 << 10,
-        shutdown_grace: Duration::from_secs(20),
-    };
+pub fn listen(root: &Section<'_>, identity: &IdentityHeaders, owners: &mut Owners) -> Listen {
+    let mut listen = Listen::default();
     let Some(section) = root.section("listen") else {
         return listen;
     };
-    let address = |text: &str| text.parse::<SocketAddr>().ok();
-    listen.address = section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(listen.address);
-    listen.admin = section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address);
-    listen.admin_token = section.section("admin_token").as_ref().and_then(admin_token);
-    if listen.admin.is_some_and(|admin| !admin.ip().is_loopback()) && !section.has("admin_token") {
-        section.problem(
-            "admin",
-            "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
-        );
-    }
+    (listen.address, listen.admin) = addresses(Some(&section));
+    check_addresses(&section, listen.address, listen.admin);
+    listen.admin_token = section.secret("admin_token").and_then(|section| admin_token(&section, owners));
+    listen.admin_hosts = admin_hosts(&section);
+    listen.tls = tls(&section);
+    listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
+    listen.max_connections = section.whole("max_connections", 1..=MOST_CONNECTIONS).map(to_usize);
+    listen.threads = section.whole("threads", 0..=MOST_THREADS).map_or(listen.threads, to_usize);
+    listen.trusted_proxies = trusted_proxies(&section);
+    listen.forwarded_headers = identity::forwarded_headers(&section, identity);
+    listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
+    listen.body_timeout = section.waiting("body_timeout").unwrap_or(listen.body_timeout);
+    let bytes = section.size("max_header_bytes", 1 << 10..=MOST_HEADER_BYTES);
+    listen.max_header_bytes = bytes.map_or(listen.max_header_bytes, to_usize);
+    listen.shutdown_grace = section.grace("shutdown_grace", Section::DAY).unwrap_or(listen.shutdown_grace);
+    listen
+}
+
+fn admin_hosts(section: &Section<'_>) -> Vec<String> {
+    let mut hosts = Vec::new();
     for host in section.texts("admin_hosts").unwrap_or_default() {
-        match crate::head::Host::parse(host.value).filter(|host| host.port.is_none()) {
-            Some(host) => listen.admin_hosts.push(host.name.into_owned()),
+        match Host::parse(host.value).filter(|host| host.port.is_none()) {
+            Some(parsed) => hosts.push(parsed.name.into_owned()),
             None => {
                 let what =
                     format!("{:?} is not a valid host name without a port; write \"vestibule.internal\"", host.value);
@@ -138,25 +161,49 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders) -> Listen {
             }
         }
     }
-    listen.tls = tls(&section);
-    listen.header_timeout = section.waiting("header_timeout").unwrap_or(listen.header_timeout);
-    listen.max_connections = section.whole("max_connections", 1).map(to_usize);
-    listen.threads = section.whole("threads", 0).map_or(listen.threads, to_usize);
-    listen.trusted_proxies = trusted_proxies(&section);
-    listen.forwarded_headers = identity::forwarded_headers(&section, identity);
-    listen.idle_timeout = section.waiting("idle_timeout").unwrap_or(listen.idle_timeout);
-    listen.body_timeout = section.waiting("body_timeout").unwrap_or(listen.body_timeout);
-    listen.max_header_bytes = section.size("max_header_bytes").map_or(listen.max_header_bytes, to_usize);
-    if listen.max_header_bytes < 1 << 10 {
-        section.problem("max_header_bytes", "listen.max_header_bytes lets no browser in; write \"32KiB\"");
+    hosts
+}
+
+/// Where clients and the operator are listened to.
+pub fn addresses(section: Option<&Section<'_>>) -> (SocketAddr, Option<SocketAddr>) {
+    let default = Listen::default();
+    let Some(section) = section else { return (default.address, default.admin) };
+    let address = |text: &str| text.parse::<SocketAddr>().ok();
+    (
+        section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(default.address),
+        section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address),
+    )
+}
+
+fn check_addresses(section: &Section<'_>, address: SocketAddr, admin: Option<SocketAddr>) {
+    if section.reader.occasion != Occasion::Text {
+        let ports = [("address", Some(address), 8080), ("admin", admin, 9901)];
+        for (key, _, usual) in ports.into_iter().filter(|(_, given, _)| given.is_some_and(|given| given.port() == 0)) {
+            section.problem(
+                key,
+                format!("listen.{key} has port 0, which is another one at each start; name one, such as {usual}"),
+            );
+        }
     }
-    listen.shutdown_grace = section.duration("shutdown_grace").unwrap_or(listen.shutdown_grace);
-    listen
+    let Some(admin) = admin else { return };
+    if !admin.ip().to_canonical().is_loopback() && !section.has("admin_token") {
+        section.problem(
+            "admin",
+            "whoever reaches listen.admin can sign everyone out; write \"127.0.0.1:9901\", or add admin_token = { env = \"VESTIBULE_ADMIN_TOKEN\" }",
+        );
+    }
+    if overlap(address, admin) {
+        section.problem(
+            "admin",
+            format!("listen.admin {admin} is where listen.address {address} listens; give it a port of its own, such as 9901"),
+        );
+    }
 }
 
 /// A secret that a header can carry.
-fn admin_token(section: &Section<'_>) -> Option<Secret> {
-    let secret = super::keys::secret(section)?;
+pub fn admin_token(section: &Section<'_>, owners: &mut Owners) -> Option<Secret> {
+    let secret = secret(section)?;
+    owners.claim(section, &secret, &section.name, Purpose::Login);
     if !secret.expose().iter().all(u8::is_ascii_graphic) {
         let what = "listen.admin_token is sent in a header; make one with `vestibule secret`";
         section.reader.report(section.at, what);
@@ -164,10 +211,13 @@ fn admin_token(section: &Section<'_>) -> Option<Secret> {
     Some(secret)
 }
 
+/// More are no limit.
+const MOST_FAILURES: u64 = 1_000_000;
+
 pub fn failures(root: &Section<'_>) -> Option<FailureRule> {
     let section = root.section("limits")?;
     let failures = section.section("failures")?;
-    let (count, per) = (failures.whole("count", 1), failures.lasting("per"));
+    let (count, per) = (failures.whole("count", 1..=MOST_FAILURES), failures.stretch("per"));
     if count.is_none() && !failures.has("count") || per.is_none() && !failures.has("per") {
         section.problem("failures", "limits.failures needs both; write { count = 30, per = \"1m\" }");
     }
@@ -183,20 +233,30 @@ pub fn log(root: &Section<'_>) -> LogFormat {
 }
 
 /// The upstreams, and their names in the same order, those that are wrong included.
-pub fn upstreams(root: &Section<'_>) -> (Vec<Upstream>, Vec<String>) {
+pub fn upstreams(root: &Section<'_>, listen: &Listen, tenants: &Tenants) -> (Vec<Upstream>, Vec<String>) {
     let (mut upstreams, mut names) = (Vec::new(), Vec::new());
     for (name, section) in root.named("upstreams") {
         names.push(name.value.to_owned());
-        upstreams.push(upstream(name.value, &section));
+        upstreams.push(upstream(name.value, &section, listen, tenants));
     }
     (upstreams, names)
 }
 
-fn upstream(name: &str, section: &Section<'_>) -> Upstream {
+fn upstream(name: &str, section: &Section<'_>, listen: &Listen, tenants: &Tenants) -> Upstream {
     let given = section.texts("servers").unwrap_or_default();
     let is_empty = given.is_empty();
-    let servers: Vec<ServerAddress> = given.into_iter().filter_map(|text| server(section, text)).collect();
-    if is_empty {
+    let mut servers = Vec::new();
+    for text in given {
+        let Some(server) = server(section, text) else { continue };
+        if let Some(key) = own_listener(&server, listen) {
+            section.reader.report(
+                text.at,
+                format!("{:?} is listen.{key}, so Vestibule would ask itself; name where the app listens", text.value),
+            );
+        }
+        servers.push(server);
+    }
+    if is_empty && section.is_list_or_absent("servers") {
         section.problem("servers", format!("{} has no server; add servers = [\"127.0.0.1:3000\"]", section.name));
     }
     if servers.len() > MOST_SERVERS {
@@ -208,75 +268,17 @@ fn upstream(name: &str, section: &Section<'_>) -> Upstream {
     for key in ["tls", "health"] {
         section.not_yet(key);
     }
-    let host = section.text("host").map(|host| host.value).filter(|host| *host != "preserve");
-    if host.is_some_and(|host| crate::head::Host::parse(host).is_none()) {
-        section.problem("host", format!("{}.host is no host; write \"preserve\" or the Host to send", section.name));
-    }
+    let host = section.text("host").filter(|host| host.value != "preserve");
+    let host = host.and_then(|host| sent_host(section, host));
     let balance = [("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
     Upstream {
         name: name.to_owned(),
         balance: section.choice("balance", &balance).unwrap_or(Balance::RoundRobin),
         servers,
         host: host.map(str::to_owned),
-        session_cookies: session_cookies(section),
+        session_cookies: session_cookies(section, tenants),
         connect_timeout: section.waiting("connect_timeout").unwrap_or(Duration::from_secs(2)),
         response_timeout: section.waiting("response_timeout").unwrap_or(Duration::from_secs(60)),
-    }
-}
-
-fn session_cookies(section: &Section<'_>) -> Names {
-    const KEY: &str = "session_cookies";
-    if section.is_text(KEY, "all") {
-        // Read, so that it is not an unknown key.
-        section.text(KEY);
-        return Names::All;
-    }
-    let texts = section.texts(KEY).unwrap_or_default();
-    if texts.len() > MOST_NAMES {
-        section.problem(KEY, format!("{}.{KEY} has more than {MOST_NAMES} names; write \"all\"", section.name));
-    }
-    let name = |text: Placed<&str>| {
-        let (stem, name): (_, fn(String) -> Name) = match text.value.strip_suffix('*') {
-            Some(stem) => (stem, Name::Prefix),
-            None => (text.value, Name::Exact),
-        };
-        if is_cookie_name(stem) && !stem.contains('*') {
-            return Some(name(stem.to_owned()));
-        }
-        let remedy = match text.value {
-            "*" => "write session_cookies = \"all\" for every cookie that the app sets",
-            value if value.contains('*') => "a * may stand at its end alone: \"jupyterhub-user-*\"",
-            _ => "write it as the app sets it: \"sessionid\"",
-        };
-        section.reader.report(text.at, format!("{:?} is no cookie name; {remedy}", text.value));
-        None
-    };
-    Names::Listed(texts.into_iter().filter_map(name).collect())
-}
-
-fn server(section: &Section<'_>, text: Placed<&str>) -> Option<ServerAddress> {
-    let wrong = || {
-        let what = format!("{:?} is no server; write \"127.0.0.1:3000\", \"name:3000\" or \"unix:/path\"", text.value);
-        section.reader.report(text.at, what);
-    };
-    if let Some(path) = text.value.strip_prefix("unix:") {
-        if !path.starts_with('/') {
-            wrong();
-            return None;
-        }
-        return Some(ServerAddress::Unix(path.into()));
-    }
-    if let Ok(address) = text.value.parse() {
-        return Some(ServerAddress::Socket(address));
-    }
-    match crate::head::Host::parse(text.value) {
-        Some(host) if host.port.is_some() && !host.name.starts_with('[') => {
-            Some(ServerAddress::Name(host.name.into_owned(), host.port?))
-        }
-        _ => {
-            wrong();
-            None
-        }
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use url::Url;
-
 use super::{
-    keys::{self, Owners},
-    reader::{Placed, Section, instead},
-    server::is_cookie_name,
+    cookies::{check_note, check_session_cookie},
+    hosts::host_name,
+    keys::{self, Holders},
+    problem::instead,
+    reader::{Reader, Section},
+    secrets::{Owners, Purpose, secret},
+    server::Listen,
+    urls::{url, warn_of_plain_http},
 };
 use crate::{
     dialect::{ClaimNames, Dialect},
-    head::Host,
     identity::TenantId,
     origin::{Origins, parse_origin},
     secret::Secret,
@@ -27,15 +29,29 @@ pub struct Session {
     cookie: String,
     lifetime: Lifetime,
     transport: Transport,
-    owners: Owners,
+    /// Where its name was chosen, and the lack of `Secure`.
+    cookie_at: usize,
+    insecure_at: usize,
+}
+
+impl Session {
+    /// Whether its cookies may travel as they would.
+    pub fn check(&self, reader: &Reader<'_>, listen: &Listen) {
+        if self.transport == Transport::Plain && !listen.address.ip().to_canonical().is_loopback() {
+            reader.warn(
+                self.insecure_at,
+                "session.insecure_cookie sends sessions over networks in the clear, where anyone on the way can take them; \
+                 serve over TLS and remove it, or listen on 127.0.0.1",
+            );
+        }
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Reads `[session]`.
-pub fn session(root: &Section<'_>) -> Session {
+pub fn session(root: &Section<'_>, owners: &mut Owners) -> Session {
     let section = root.section("session");
-    let mut owners = Owners::default();
     let (mut secrets, mut ids) = (Vec::new(), HashSet::new());
     let mut session = Session {
         keys: Vec::new(),
@@ -43,24 +59,27 @@ pub fn session(root: &Section<'_>) -> Session {
         cookie: "__Host-vestibule".into(),
         lifetime: Lifetime { absolute: 12 * HOUR, idle: None },
         transport: Transport::Secure,
-        owners: Owners::default(),
+        cookie_at: 0,
+        insecure_at: 0,
     };
     let Some(section) = section else { return session };
     for key in section.sections("keys") {
         session.has_keys = true;
         keys::key_id(&key, &mut ids);
-        if let Some(secret) = keys::secret(&key) {
-            owners.claim(&key, &secret, "session");
+        if let Some(secret) = secret(&key) {
+            owners.claim(&key, &secret, "session", Purpose::Signing);
             secrets.push(secret);
         }
     }
+    session.cookie_at = section.place("cookie");
+    session.insecure_at = section.place("insecure_cookie");
     session.lifetime.absolute = section.lasting("lifetime").unwrap_or(session.lifetime.absolute);
     session.lifetime.idle = section.lasting("idle");
     if section.flag("insecure_cookie") == Some(true) {
         session.transport = Transport::Plain;
     }
     if let Some(cookie) = section.text("cookie") {
-        check_cookie(&section, cookie, session.transport);
+        check_session_cookie(&section, cookie, session.transport);
         session.cookie = cookie.value.to_owned();
     } else if session.transport == Transport::Plain {
         section.problem(
@@ -69,30 +88,12 @@ pub fn session(root: &Section<'_>) -> Session {
         );
     }
     session.keys = secrets;
-    session.owners = owners;
     session
 }
 
-/// The prefixes demand `Secure` (RFC 6265bis section 4.1.3).
-fn check_cookie(section: &Section<'_>, cookie: Placed<&str>, transport: Transport) {
-    let name = cookie.value.replace("{tenant}", "t");
-    if !is_cookie_name(&name) {
-        section
-            .reader
-            .report(cookie.at, "session.cookie is not a cookie name; use letters, digits, - and _, and {tenant}");
-    }
-    let lower = name.to_ascii_lowercase();
-    if transport == Transport::Plain && (lower.starts_with("__host-") || lower.starts_with("__secure-")) {
-        section.reader.report(
-            cookie.at,
-            "browsers drop a __Host- or __Secure- cookie without Secure; name it without, or remove insecure_cookie",
-        );
-    }
-}
-
 /// Reads `[tenants]`.
-pub fn tenants(root: &Section<'_>, session: &mut Session) -> Tenants {
-    let mut tenants = Vec::new();
+pub fn tenants(root: &Section<'_>, session: &Session, owners: &mut Owners) -> Tenants {
+    let (mut tenants, mut holders) = (Vec::new(), Holders::default());
     for (name, section) in root.named("tenants") {
         let is_id = |id: &str| {
             !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
@@ -102,7 +103,9 @@ pub fn tenants(root: &Section<'_>, session: &mut Session) -> Tenants {
                 .reader
                 .report(name.at, format!("tenant {:?} is no id; use up to 64 letters, digits, _ and -", name.value));
         }
-        tenants.push(tenant(&section, TenantId::new(name.value), session));
+        let tenant = tenant(&section, TenantId::new(name.value), session, owners);
+        holders.claim(&section, &tenant.0);
+        tenants.push(tenant);
     }
     if !tenants.is_empty() && !session.has_keys {
         root.problem(
@@ -113,7 +116,7 @@ pub fn tenants(root: &Section<'_>, session: &mut Session) -> Tenants {
     Tenants::new(tenants)
 }
 
-fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Tenant>, Vec<String>) {
+fn tenant(section: &Section<'_>, id: TenantId, session: &Session, owners: &mut Owners) -> (Arc<Tenant>, Vec<String>) {
     let dialect = section.choice("dialect", &Dialect::NAMES).unwrap_or_else(|| {
         if !section.has("dialect") {
             section.problem(
@@ -131,9 +134,10 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
         transport: session.transport,
         place: Place::Own,
     };
+    check_note(section, session.cookie_at, &cookie);
     let origins = origins(section);
     let tenant = Tenant {
-        tokens: token_rules(section, &id, dialect, &mut session.owners),
+        tokens: token_rules(section, &id, dialect, owners),
         sessions: SessionRules {
             lifetime: Lifetime {
                 absolute: section
@@ -167,11 +171,7 @@ fn tenant(section: &Section<'_>, id: TenantId, session: &mut Session) -> (Arc<Te
 }
 
 fn token_rules(section: &Section<'_>, id: &TenantId, dialect: Dialect, owners: &mut Owners) -> TokenRules {
-    let leeway = section.duration("leeway").unwrap_or(Duration::from_secs(30));
-    if leeway > MAX_LEEWAY {
-        let most = MAX_LEEWAY.as_secs();
-        section.problem("leeway", format!("{}.leeway is over {most}s; set the clocks by NTP instead", section.name));
-    }
+    let leeway = section.grace("leeway", MAX_LEEWAY).unwrap_or(Duration::from_secs(30));
     let max_lifetime = section.lasting("max_token_lifetime").unwrap_or(dialect.max_token_lifetime());
     let audience = section.text("audience").map(|text| text.value.to_owned());
     TokenRules {
@@ -216,7 +216,9 @@ fn claims(section: &Section<'_>, dialect: Dialect) -> ClaimNames {
 }
 
 fn ceiling(section: &Section<'_>) -> Ceiling {
-    let allowed = section.texts("allow_roles").map(|roles| roles.iter().map(|role| role.value.to_owned()).collect());
+    let allowed = section.texts("allow_roles");
+    super::routes::warn_of_any_role(section, allowed.iter().flatten());
+    let allowed = allowed.map(|roles| roles.iter().map(|role| role.value.to_owned()).collect());
     let rejects = section.choice("on_excess_role", &[("drop", false), ("reject", true)]);
     match allowed {
         None => {
@@ -231,25 +233,17 @@ fn ceiling(section: &Section<'_>) -> Ceiling {
 }
 
 fn hosts(section: &Section<'_>) -> Vec<String> {
-    let mut hosts = Vec::new();
-    for host in section.texts("hosts").unwrap_or_default() {
-        match Host::parse(host.value) {
-            Some(parsed) if parsed.port.is_none() => hosts.push(parsed.name.into_owned()),
-            _ => {
-                section
-                    .reader
-                    .report(host.at, format!("{:?} is no host; write it without scheme and port", host.value));
-            }
-        }
-    }
-    hosts
+    section.texts("hosts").unwrap_or_default().into_iter().filter_map(|host| host_name(section, host)).collect()
 }
 
 fn origins(section: &Section<'_>) -> Origins {
     let mut origins = Vec::new();
     for given in section.texts("origins").unwrap_or_default() {
         match parse_origin(given.value) {
-            Ok(origin) => origins.push(origin),
+            Ok(origin) => {
+                warn_of_plain_http(section, given.at, &origin);
+                origins.push(origin);
+            }
             Err(meant) => {
                 let remedy = match &meant {
                     Some(meant) => instead(given.value, std::iter::once(meant.as_str())),
@@ -263,10 +257,4 @@ fn origins(section: &Section<'_>) -> Origins {
         }
     }
     Origins::new(origins)
-}
-
-fn url(section: &Section<'_>, key: &'static str) -> Option<Url> {
-    section.parsed(key, "an absolute URL; write https://app.acme.example/…", |text| {
-        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-    })
 }

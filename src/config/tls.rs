@@ -9,12 +9,15 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{keys::read_file, reader::Section};
+use super::{
+    reader::Section,
+    secrets::{read_file, secret_file},
+};
 
 /// TLS 1.2 and 1.3 (RFC 9325 section 3.1), with HTTP/2 where the client offers it.
 pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
     let section = listen.section("tls")?;
-    let file = |key: &'static str| {
+    let file = |key: &'static str, read: fn(&Section<'_>, &'static str, &str) -> _| {
         let path = section.text(key);
         if path.is_none() && !section.has(key) {
             section.problem(
@@ -23,9 +26,9 @@ pub fn tls(listen: &Section<'_>) -> Option<Arc<ServerConfig>> {
             );
         }
         let path = path?.value;
-        Some((path, read_file(&section, key, path)?))
+        Some((path, read(&section, key, path)?))
     };
-    let (cert, key) = (file("cert"), file("key"));
+    let (cert, key) = (file("cert", read_file), file("key", secret_file));
     let (cert_path, cert) = cert?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());

@@ -12,8 +12,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableHandle,
-    WriteTransaction, backends::FileBackend,
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, Table, TableDefinition,
+    TableHandle, WriteTransaction, backends::FileBackend,
 };
 
 use super::{
@@ -70,7 +70,7 @@ impl LedgerFile {
             return Err(Trouble::Other("is no file; name one in a folder".into()));
         }
         let is_new = about.len() == 0 || was_never_begun(&mut file)?;
-        let database = open_database(file)?;
+        let database = open_database(FileBackend::new(file)?)?;
         let about = std::fs::metadata(path).map_err(|error| of_io(&error))?;
         if is_new {
             sync_folder(path).map_err(|error| of_io(&error))?;
@@ -243,11 +243,11 @@ fn is_any<T>(mut rows: impl Iterator<Item = T>) -> bool {
     rows.next().is_some()
 }
 
-fn open_database(file: File) -> Result<Database, Trouble> {
+pub(super) fn open_database(file: impl StorageBackend) -> Result<Database, Trouble> {
     let mut builder = Builder::new();
     // A page that went bad is found now, not by a panic in the middle of the night.
     builder.set_cache_size(PAGE_CACHE).set_check_integrity_on_open(true);
-    let database = builder.create_with_backend(FileBackend::new(file)?)?;
+    let database = builder.create_with_backend(file)?;
     let known = [SPENT.name(), REVOKED.name()];
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
@@ -264,20 +264,28 @@ fn open_database(file: File) -> Result<Database, Trouble> {
 /// Whether this is what is left of a file that was being made when the machine or the process went down. Anything else that
 /// is no redb is an error: it is somebody's.
 fn was_never_begun(file: &mut File) -> Result<bool, Trouble> {
+    if is_begun(file)? {
+        return Ok(false);
+    }
+    // Another process may be making it just now.
+    file.try_lock().map_err(|_| Trouble::Locked)?;
+    file.set_len(0).and_then(|()| file.unlock()).map_err(|error| of_io(&error))?;
+    Ok(true)
+}
+
+/// Whether a file that is not empty is redb's from its first byte.
+pub(super) fn is_begun(file: &mut File) -> Result<bool, Trouble> {
     let mut magic = [0; MAGIC.len()];
     let begins = file.read_exact(&mut magic);
     if begins.is_ok() && magic == MAGIC {
-        return Ok(false);
+        return Ok(true);
     }
     // redb writes its first bytes last.
     let is_empty = begins.is_ok() && magic == [0; MAGIC.len()] && is_zero_from(file, FIRST_PAGE);
     if !is_empty {
         return Err(Trouble::Other("is no ledger; name another file, or move this one away".into()));
     }
-    // Another process may be making it just now.
-    file.try_lock().map_err(|_| Trouble::Locked)?;
-    file.set_len(0).and_then(|()| file.unlock()).map_err(|error| of_io(&error))?;
-    Ok(true)
+    Ok(false)
 }
 
 fn is_zero_from(file: &mut File, start: u64) -> bool {

@@ -11,6 +11,7 @@
 
 mod bounded;
 mod embedded;
+mod examine;
 mod extent;
 mod file;
 mod mark;
@@ -54,6 +55,16 @@ pub struct Settings {
     pub most: usize,
     /// How long the last known revocations count when the store cannot be asked.
     pub max_staleness: Duration,
+}
+
+impl Settings {
+    /// Whether a file could be opened, or made, as far as can be told without doing it.
+    pub fn examine(&self) -> Result<(), OpenError> {
+        match &self.store {
+            StoreSettings::Path(path) => examine::examine(path).map_err(|trouble| trouble.at_start(path)),
+            StoreSettings::Memory | StoreSettings::Redis(_) => Ok(()),
+        }
+    }
 }
 
 /// Which store.

@@ -225,7 +225,7 @@ pub fn verify(
     };
     parties(jwt, tenant, rules)?;
     let from = key.not_before.map_or(times.from, |date| date.max(times.from));
-    let until = key.not_after.map_or(times.until, |date| UnixTime(date.0 - 1).min(times.until));
+    let until = key.not_after.map_or(times.until, |date| date.minus(Duration::from_secs(1)).min(times.until));
     Ok(Verified::assertion(Claims {
         identity,
         issued_at: times.issued_at,

@@ -126,6 +126,120 @@ async fn a_warning_is_in_the_log_once_at_start_and_once_where_a_reload_brings_it
 }
 
 #[test]
+fn check_looks_at_what_a_server_would_meet() {
+    let folder = initialised();
+    let (file, ledger) = (folder.path().join("proxy.toml"), folder.path().join("vestibule.redb"));
+    let starter = fs::read_to_string(&file).unwrap();
+    let told = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let done = output(folder.path(), &["check"], "");
+        (done.status.code(), self::text(&done.stderr))
+    };
+    for (from, to, said) in [
+        ("0.0.0.0:8080", "0.0.0.0:0", "listen.address has port 0, which is another one at each start; name one"),
+        ("127.0.0.1:9901", "127.0.0.1:0", "listen.admin has port 0"),
+        ("path = \"vestibule.redb\"", "path = \"nowhere/v.redb\"", "ledger.path nowhere/v.redb: No such file"),
+        (
+            "path = \"vestibule.redb\"",
+            "path = \"proxy.toml\"",
+            "ledger.path proxy.toml: is no ledger; name another file",
+        ),
+        ("path = \"vestibule.redb\"", "path = \".\"", "is no file; name one in a folder"),
+    ] {
+        let (code, told) = told(&starter.replace(from, to));
+        assert!(code == Some(1) && told.lines().count() == 1 && told.contains(said), "{to}: {told}");
+        assert!(told.starts_with("proxy.toml:"), "{told}");
+    }
+    let mut garbage = b"redb\x1a\x0a\xa9\x0d\x0a".to_vec();
+    garbage.extend((0..20_000_u32).map(|number| (number * 7 % 251) as u8));
+    for (content, said) in [(&b"garbage"[..], "is no ledger"), (&garbage, "; restore a copy"), (b"", "")] {
+        fs::write(&ledger, content).unwrap();
+        let (code, told) = told(&starter);
+        assert_eq!(code, Some(i32::from(!said.is_empty())), "{told}");
+        assert!(told.contains(said), "{told}");
+        assert_eq!(fs::read(&ledger).unwrap(), content, "it is left as it is");
+    }
+}
+
+#[tokio::test]
+async fn check_finds_a_ledger_good_while_a_server_has_it_and_after() {
+    let port = free_port();
+    let folder = configured(port, free_port(), "");
+    let check = || {
+        let done = output(folder.path(), &["check"], "");
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    let mut served = serve(folder.path(), port);
+    let token = text(&output(folder.path(), &["token", "--tenant", "ten_acme", "--user", "maya"], "").stdout);
+    let address = ([127, 0, 0, 1], port).into();
+    assert_eq!(Ask::new(address, "POST", "/_auth/exchange", "localhost").bearer(token.trim()).send().await.status, 200);
+    check();
+    assert_eq!(served.terminate(), Some(0));
+    check();
+}
+
+#[test]
+fn files_that_are_no_utf_8_say_what_to_do() {
+    let folder = initialised();
+    let file = folder.path().join("proxy.toml");
+    let starter = fs::read_to_string(&file).unwrap();
+    let wide: Vec<u8> = format!("\u{feff}{starter}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin = [b"# one\n# gr\xfc\xdfe\n", starter.as_bytes()].concat();
+    for (content, said) in [
+        (wide, "proxy.toml:1:1: is UTF-16 text, as PowerShell's > writes it; save it as UTF-8"),
+        (latin, "proxy.toml:2:1: is not UTF-8 text here; save it as UTF-8"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let told = text(&output(folder.path(), &["check"], "").stderr);
+        assert!(told.starts_with(said), "{told}");
+    }
+    fs::write(&file, format!("\u{feff}{starter}")).unwrap();
+    let done = output(folder.path(), &["check"], "");
+    assert!(done.status.success(), "with a byte order mark: {}", text(&done.stderr));
+}
+
+/// What else is wrong in the file or beside it makes nobody restart a healthy server, and keeps nobody from revoking.
+#[tokio::test]
+async fn health_and_revoke_read_the_listeners_alone() {
+    let (port, admin) = (free_port(), free_port());
+    let folder = configured(port, admin, "");
+    let file = folder.path().join("proxy.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let mut command = vestibule(folder.path(), &["run"]);
+    command.stderr(Stdio::null());
+    let _served = Process::start(&mut command).until_listening(([127, 0, 0, 1], port).into());
+    let key = folder.path().join("vestibule-ten_acme.key");
+    let secret = fs::read_to_string(&key).unwrap();
+    let broken = [
+        good.replace("gateway", "gatway"),
+        good.replace("[session]", "[session]\nkeys = ["),
+        good.replace("[tenants.ten_acme]", "this is not TOML\n[tenants.ten_acme]"),
+        good.replace("[listen]", "[[nonsense\n[listen]"),
+        good.replace("admin = ", "adres = 3\ntls_ = 5\nadmin = "),
+        good.replace("[listen]", "[listen]\nheader_timeout = \"never\""),
+        good.clone(),
+    ];
+    fs::write(&key, "short").unwrap();
+    for text in broken {
+        fs::write(&file, &text).unwrap();
+        for args in [&["health"][..], &["revoke", "--tenant", "ten_acme", "--user", "maya"]] {
+            let done = output(folder.path(), args, "");
+            assert!(done.status.success(), "{args:?} with {text}: {}", self::text(&done.stderr));
+        }
+    }
+    fs::write(&key, secret).unwrap();
+    for (from, to, said) in [
+        ("admin = \"127", "admin = \"localhost", "listen.admin is not an address"),
+        ("[listen]", "[listen]\nidle_timeout = ", "the file is not TOML here"),
+        ("[listen]", "[listen", "the file is not TOML here"),
+    ] {
+        fs::write(&file, good.replace(from, to)).unwrap();
+        let done = output(folder.path(), &["health"], "");
+        assert!(!done.status.success() && text(&done.stderr).contains(said), "{to}: {}", text(&done.stderr));
+    }
+}
+
+#[test]
 fn secrets_are_32_random_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (output(folder.path(), &["secret"], ""), output(folder.path(), &["secret"], ""));

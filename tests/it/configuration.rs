@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use vestibule::{
-    config::{Config, Severity},
-    ledger::StoreSettings,
-};
+use vestibule::{config::Config, ledger::StoreSettings};
 
 use crate::support::{Certificate, Secrets};
 
 /// The problems of a text, as `LINE:COLUMN: text`.
-fn problems(text: &str) -> Vec<String> {
+pub fn problems(text: &str) -> Vec<String> {
     match Config::parse(Path::new("proxy.toml"), text, &Secrets::find) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(|problem| problem.to_string().replace("proxy.toml:", "")).collect(),
@@ -18,13 +15,13 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// The warnings of a text without errors, as `LINE:COLUMN: text`.
-fn warnings(text: &str) -> Vec<String> {
+pub fn warnings(text: &str) -> Vec<String> {
     let config = Config::parse(Path::new("proxy.toml"), text, &Secrets::find)
         .unwrap_or_else(|problems| panic!("{text} should be valid: {problems:#?}"));
     config.warnings.iter().map(|warning| warning.to_string().replace("warning: proxy.toml:", "")).collect()
 }
 
-const GOOD: &str = r#"[listen]
+pub const GOOD: &str = r#"[listen]
 address = "127.0.0.1:8080"
 [session]
 keys = [{ id = "s1", env = "SESSION" }]
@@ -84,13 +81,32 @@ fn each_mistake_is_named() {
         ("env = \"ACME\"", "env = \"SHORT\"", "has 31 bytes, fewer than 32"),
         ("env = \"ACME\"", "env = \"SPACES\"", "is no secret, it repeats itself; make one with `vestibule secret`"),
         ("env = \"ACME\"", "file = \"no-such-file\"", "no-such-file cannot be read"),
-        ("env = \"ACME\"", "secret = \"inline\"", "needs one source"),
+        (
+            "env = \"ACME\"",
+            "secret = \"inline\"",
+            "tenants.acme.keys[0].secret is a secret in this file, where none may be; write { env = \"NAME\" }",
+        ),
+        (
+            "env = \"ACME\"",
+            "env = \"$ACME\"",
+            "environment variable $ACME is not set; write the name alone: env = \"ACME\"",
+        ),
+        (
+            "env = \"ACME\"",
+            "env = \"ACME\", algorithm = \"HS256\", public_key_file = \"x\"",
+            "HS256 has a secret and no public",
+        ),
+        ("env = \"ACME\"", "env = \"ACME\", public_keyfile = \"x\"", "did you mean \"public_key_file\"?"),
         ("env = \"ACME\"", "env = \"ACME\", file = \"x\"", "needs one source"),
         ("env = \"ACME\"", "env = \"ACME\", format = \"hex\"", "does not hold the format it is said to have"),
         ("env = \"ACME\"", "env = \"ACME\", algorithm = \"none\"", "algorithm is not \"none\""),
         ("env = \"ACME\"", "env = \"ACME\", algorithm = \"ES256\"", "has no public key; add public_key_file"),
         ("env = \"ACME\"", "public_key_file = \"x.pem\"", "a public key needs its algorithm"),
-        ("env = \"ACME\"", "jwks_file = \"x.json\"", "jwks_file is not yet supported"),
+        (
+            "env = \"ACME\"",
+            "jwks_file = \"x.json\"",
+            "jwks_file is not yet supported; name each key's PEM by public_key_file",
+        ),
         ("env = \"ACME\"", "env = \"ACME\", not_after = \"2026-12-01\"", "is not a date; write 2026-12-01T00:00:00Z"),
         ("{ id = \"k1\", env = \"ACME\" }", "", "tenants.acme has no keys"),
         ("{ id = \"k1\", env = \"ACME\" }", "{ env = \"ACME\" }", "has no id; name the key"),
@@ -108,7 +124,11 @@ fn each_mistake_is_named() {
         ("[tenants.acme]", "[tenants.\"a b\"]", "tenant \"a b\" is no id"),
         ("dialect = \"gateway\"", "", "tenants.acme has no dialect"),
         ("dialect = \"gateway\"", "dialect = \"custom\"", "does not say which claim is the user"),
-        ("dialect = \"gateway\"", "dialect = \"gateway\"\nleeway = \"61s\"", "leeway is over 60s"),
+        (
+            "dialect = \"gateway\"",
+            "dialect = \"gateway\"\nleeway = \"61s\"",
+            "tenants.acme.leeway is too long; write at most \"1m\"",
+        ),
         (
             "dialect = \"gateway\"",
             "dialect = \"gateway\"\nhosts = [\"https://x\"]",
@@ -229,6 +249,99 @@ fn each_mistake_is_named() {
         ),
         ("address = \"127.0.0.1:8080\"", "max_connections = 0", "a whole number of at least 1"),
         ("address = \"127.0.0.1:8080\"", "header_timeout = \"0s\"", "listen.header_timeout is too short"),
+        ("[listen]", "[listen]\nadmin = \"127.0.0.1:8080\"", "listen.admin 127.0.0.1:8080 is where listen.address"),
+        (
+            "address = \"127.0.0.1:8080\"",
+            "address = \"0.0.0.0:80\"\nadmin = \"127.0.0.1:80\"",
+            "give it a port of its own",
+        ),
+        (
+            "address = \"127.0.0.1:8080\"",
+            "address = \"[::]:80\"\nadmin = \"127.0.0.1:80\"",
+            "give it a port of its own",
+        ),
+        (
+            "[listen]",
+            "[listen]\nadmin_token = \"hunter2\"",
+            "listen.admin_token is not a table, and no secret may stand",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "\"127.0.0.1:3000\"",
+            "upstreams.app.servers is not a list; write [\"127.0.0.1:3000\"]",
+        ),
+        (
+            "\"127.0.0.1:3000\"",
+            "\"localhost:8080\"",
+            "\"localhost:8080\" is listen.address, so Vestibule would ask itself",
+        ),
+        ("\"127.0.0.1:3000\"", "\"app:0\"", "nothing listens on port 0"),
+        ("\"127.0.0.1:3000\"", "\"https://app\"", "TLS to an app is not yet supported"),
+        ("[upstreams.app]", "[upstream.app]", "there is no upstream \"app\"; add [upstreams.app] servers ="),
+        ("[upstreams.app]", "[upstream.app]", "upstream is no key; did you mean \"upstreams\"?"),
+        ("[tenants.acme]", "[tenant.acme]", "tenant is no key; did you mean \"tenants\"?"),
+        ("[[routes]]", "[routes]", "routes is not a list of tables; write [[routes]] for [routes]"),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nhost = \"https://x\"",
+            "write \"preserve\" or the Host to send: write it without scheme and path: \"x\"",
+        ),
+        (
+            "path = \"/\"",
+            "path = \"/static/*\"",
+            "\"/static/*\" is no pattern: a path is for all that begins with it; write \"/static\"",
+        ),
+        ("path = \"/\"", "path = \"/*\"", "write \"/\""),
+        ("path = \"/\"", "path = \"/a/{id}/b\"", "write \"/a\""),
+        ("path = \"/\"", "path = \"/static/**/x\"", "write \"/static\""),
+        ("path = \"/\"", "path = \"^/static\"", "is no path"),
+        ("path = \"/\"", "path = \"/(css|js)\"", "is no pattern"),
+        ("[[routes]]", "[exchange]\npaths = [\"/sso/*\"]\n[[routes]]", "is no path of its own"),
+        (
+            "path = \"/\"",
+            "path = \"/\"\nhost = \"*\"",
+            "\"*\" is no host; remove it: a route without a host is for any",
+        ),
+        ("path = \"/\"", "path = \"/\"\nhost = \"*.acme.example:80\"", "write it without port: \"*.acme.example\""),
+        (
+            "path = \"/\"",
+            "path = \"/\"\nhost = \"s.acme.example.\"",
+            "write it without the dot at its end: \"s.acme.example\"",
+        ),
+        ("dialect = \"gateway\"", "dialect = \"gateway\"\nhosts = [\"bücher.example\"]", "\"xn--bcher-kva.example\""),
+        (
+            "dialect = \"gateway\"",
+            "dialect = \"gateway\"\nhosts = [\"*.acme.example\"]",
+            "name each host; only a route's host",
+        ),
+        (
+            "dialect = \"gateway\"",
+            "dialect = \"gateway\"\nhosts = \"a.example\"",
+            "is not a list; write [\"a.example\"]",
+        ),
+        (
+            "[session]",
+            "[session]\ncookie = \"__Host-vestibule-app\"",
+            "is the cookie that notes whose the app's cookies are",
+        ),
+        (
+            "[session]",
+            "[session]\ninsecure_cookie = true\ncookie = \"vestibule-app\"",
+            "is the cookie that notes whose the app's cookies are; choose another",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"__Host-vestibule\"]",
+            "is a cookie of Vestibule's own",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"vestibule-app\"]",
+            "is a cookie of Vestibule's own",
+        ),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"*\"]", "has a * where none may be"),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a*b\"]", "has a * where none may be"),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"*b*\"]", "has a * where none may be"),
     ];
     for (from, to, said) in table {
         let text = GOOD.replacen(from, to, 1);
@@ -239,90 +352,92 @@ fn each_mistake_is_named() {
     }
 }
 
-/// What is replaced in [`GOOD`], by what, and the warning; an empty one where there is none.
-fn each_warning(table: &[(&str, &str, &str)]) {
-    for (from, to, said) in table {
-        let text = GOOD.replacen(from, to, 1);
-        assert_ne!(text, GOOD, "{from}");
-        let told = warnings(&text);
-        if said.is_empty() {
-            assert_eq!(told, [""; 0], "{to}");
-        } else {
-            assert!(told.len() == 1 && told[0].contains(said), "{to:?} should warn {said:?}, warned {told:#?}");
-            assert!(told[0].contains("; "), "with its remedy: {told:#?}");
-        }
-    }
-}
-
+/// Of each duration, size and number a value below and one above its bounds, with the bound that is named.
 #[test]
-fn proxies_that_are_most_of_the_internet_are_warned_of() {
-    let most = "holds most of the internet";
-    for (nets, said) in [
-        ("", ""),
-        (r#""10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8", "127.0.0.1", "::1""#, ""),
-        (r#""203.0.113.0/24", "2001:db8::/32""#, ""),
-        (r#""0.0.0.0/0""#, most),
-        (r#""::/0""#, most),
-        (r#""0.0.0.0/1", "128.0.0.0/1""#, most),
-        (r#""0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/3""#, most),
-        (r#""10.0.0.0/8", "2000::/3""#, most),
-        (r#""2000::/4", "3000::/4""#, most),
-        (r#""::ffff:0.0.0.0/96""#, most),
-        (r#""::ffff:0:0/97", "::ffff:128.0.0.0/97""#, most),
-        (r#""::ffff:10.0.0.0/104""#, ""),
-    ] {
-        let setting = format!("[listen]\ntrusted_proxies = [{nets}]");
-        each_warning(&[("[listen]", &setting, said)]);
-    }
-    let text = GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"::ffff:10.0.0.0/104\"]");
-    let config = Config::parse(Path::new("proxy.toml"), &text, &Secrets::find).expect("valid");
-    assert_eq!(config.listen.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
-}
-
-#[test]
-fn headers_of_trusted_proxies_are_warned_of_and_never_ours() {
-    let with = |line: &str| format!("[listen]\nforwarded_headers = [{line}]");
-    let warned = ["X-Forwarded-Prefix", "X-SSL-Client-S-DN", "Forwarded", "X-Sendfile-Type", "X-Zone"];
-    let warned = warned.map(|name| (with(&format!("{name:?}")), name));
-    let table: Vec<_> = warned.iter().map(|(to, name)| ("[listen]", to.as_str(), *name)).collect();
-    each_warning(&table);
-    for (name, said) in [
-        ("X-User-Id", "is a header of [identity]"),
-        ("x_roles", "is a header of [identity]"),
-        ("X-Internal", "is a header of [identity]"),
-        ("X-Forwarded-For", "is believed of a trusted proxy anyway"),
-        ("X-Request-Id", "is believed of a trusted proxy anyway"),
-        ("Cookie", "has a meaning of its own"),
-        ("Authorization", "has a meaning of its own"),
-        ("Connection", "has a meaning of its own"),
-        ("Proxy-Authorization", "has a meaning of its own"),
-        ("Proxy", "has a meaning of its own"),
-        ("Keep-Alive", "has a meaning of its own"),
-        ("X-Original-URL", "makes apps serve another URL"),
-        ("X-HTTP-Method-Override", "makes apps serve another URL"),
-        ("X Forwarded", "is not a header name"),
-        ("", "is not a header name"),
-    ] {
-        let text = GOOD.replacen("[listen]", &with(&format!("{name:?}")), 1);
-        let text = format!("{text}[identity]\nstrip = [\"X-Internal\"]\n");
-        match Config::parse(Path::new("proxy.toml"), &text, &Secrets::find) {
-            Ok(_) => panic!("{name:?} should be refused"),
-            Err(problems) => assert!(
-                problems.len() == 1 && problems[0].line == 2 && problems[0].text.contains(said),
-                "{name:?}: {problems:?}"
-            ),
-        }
-    }
-}
-
-#[test]
-fn warnings_stand_beside_errors_in_the_order_of_the_file() {
-    let text = GOOD.replace("[listen]", "[listen]\ntrusted_proxies = [\"0.0.0.0/0\"]").replace("gateway", "gatway");
-    let told: Vec<(Severity, usize)> = match Config::parse(Path::new("proxy.toml"), &text, &Secrets::find) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| (problem.severity, problem.line)).collect(),
+fn what_is_counted_has_bounds_that_are_named() {
+    let (year, eternity) = ("365d", "18446744073709551615s");
+    let at = |section: &str, key: &str, value: &str| {
+        let line = format!("{section}\n{key} = {value}");
+        if GOOD.contains(section) { GOOD.replacen(section, &line, 1) } else { format!("{GOOD}{line}\n") }
     };
-    assert_eq!(told, [(Severity::Warning, 2), (Severity::Error, 9)]);
+    let quoted = |value: &str| format!("{value:?}");
+    let redis = "[ledger]\nredis = { url = \"redis://r\" }\n#";
+    let with_redis = GOOD.replace("[ledger]\nmemory = true", redis);
+    for (section, key, most) in [
+        ("[listen]", "header_timeout", "1d"),
+        ("[listen]", "idle_timeout", "1d"),
+        ("[listen]", "shutdown_grace", "1d"),
+        ("[upstreams.app]", "connect_timeout", "1d"),
+        ("[upstreams.app]", "response_timeout", "1d"),
+        ("[[routes]]", "response_timeout", "1d"),
+        ("[session]", "lifetime", "400d"),
+        ("[session]", "idle", "400d"),
+        ("[tenants.acme]", "session_lifetime", "400d"),
+        ("[tenants.acme]", "max_token_lifetime", "400d"),
+        ("[tenants.acme]", "leeway", "1m"),
+    ] {
+        for value in [eternity, "401d", "213503982334601d"] {
+            let told = problems(&at(section, key, &quoted(value)));
+            let said = format!("{key} is too long; write at most {most:?}");
+            assert!(told.len() == 1 && told[0].contains(&said), "{key} {value}: {told:#?}");
+        }
+        if most == "400d" {
+            assert_eq!(problems(&at(section, key, &quoted(year))), [""; 0], "{key}");
+        }
+        assert_eq!(problems(&at(section, key, &quoted(most))), [""; 0], "{key}");
+    }
+    let staleness = with_redis.replace("#", &format!("max_staleness = {eternity:?}"));
+    assert!(problems(&staleness)[0].contains("ledger.max_staleness is too long; write at most \"1d\""));
+    let limits = |count: &str, per: &str| {
+        problems(&format!("{GOOD}[limits]\nfailures = {{ count = {count}, per = {per:?} }}\n"))
+    };
+    assert_eq!(limits("30", "1d"), [""; 0]);
+    assert!(limits("30", eternity)[0].contains("limits.failures.per is too long; write at most \"1d\""));
+    assert!(limits("4294967296", "1m")[0].contains("at least 1 and at most 1000000"));
+    for (section, key, most, beyond) in [
+        ("[listen]", "threads", "1024", "1025"),
+        ("[listen]", "max_connections", "1000000", "1_000_001"),
+        ("[ledger]", "max_entries", "100000000", "0xffff_ffff_ffff_ffff"),
+    ] {
+        assert_eq!(problems(&at(section, key, most)), [""; 0], "{key}");
+        for value in [beyond, "18446744073709551616", "-1"] {
+            let told = problems(&at(section, key, value));
+            assert!(told.len() == 1 && told[0].contains(&format!("at most {most}")), "{key} {value}: {told:#?}");
+        }
+    }
+    for (section, key, most, beyond) in
+        [("[listen]", "max_header_bytes", "1MiB", "1025KiB"), ("[[routes]]", "max_body", "1024GiB", "17179869183GiB")]
+    {
+        assert_eq!(problems(&at(section, key, &quoted(most))), [""; 0], "{key}");
+        let told = problems(&at(section, key, &quoted(beyond)));
+        assert!(
+            told.len() == 1 && told[0].contains(&format!("{key} is too large; write at most {most:?}")),
+            "{told:#?}"
+        );
+    }
+    assert!(
+        problems(&at("[listen]", "max_header_bytes", "\"1B\""))[0].contains("is too small; write at least \"1KiB\"")
+    );
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for (from, to) in [
+        ("[\"127.0.0.1:3000\"]", "\"127.0.0.1:3000\""),
+        ("keys = [{ id = \"k1\", env = \"ACME\" }]", "keys = { id = \"k1\", env = \"ACME\" }"),
+        ("env = \"ACME\"", "secret = \"inline\""),
+        ("[[routes]]", "[routes]"),
+    ] {
+        let told = problems(&GOOD.replacen(from, to, 1));
+        assert_eq!(told.len(), 1, "{to}: {told:#?}");
+    }
+}
+
+#[test]
+fn an_absolute_name_is_a_server() {
+    let text = GOOD.replace("127.0.0.1:3000", "app.tools.svc.cluster.local.:3000");
+    let config = Config::parse(Path::new("proxy.toml"), &text, &Secrets::find).expect("valid");
+    assert_eq!(config.upstreams[0].servers[0].to_string(), "app.tools.svc.cluster.local.:3000");
 }
 
 #[test]

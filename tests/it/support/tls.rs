@@ -1,6 +1,6 @@
 //! A certificate of the test's own, and clients that believe it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, os::unix::fs::PermissionsExt, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -25,7 +25,9 @@ impl Certificate {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["portal.test".to_owned(), "globex.test".to_owned()]).unwrap();
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         Self { folder, root: made.cert.der().clone() }
     }
 

@@ -1,0 +1,42 @@
+//! What is wrong with a configuration, and how it is said.
+
+use std::fmt;
+
+/// Whether a configuration with the problem can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It is refused.
+    Error,
+    /// It works, and is unwise.
+    Warning,
+}
+
+/// Something wrong in the file: `proxy.toml:LINE:COL: what is wrong; how to fix it`, a warning with `warning: ` before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub severity: Severity,
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)
+    }
+}
+
+/// `; did you mean …` the nearest name, else `; use one of` all.
+pub fn instead<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let distance = |name: &&&str| strsim::damerau_levenshtein(&given.to_ascii_lowercase(), &name.to_ascii_lowercase());
+    match names.iter().min_by_key(distance) {
+        Some(near) if distance(&near) <= 1 + given.len() / 3 => format!("; did you mean {near:?}?"),
+        Some(_) => format!("; use one of {}", names.join(", ")),
+        None => "; remove it".into(),
+    }
+}
