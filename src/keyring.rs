@@ -14,7 +14,10 @@ use aws_lc_rs::{
 use jsonwebtoken::{Algorithm, DecodingKey};
 use zeroize::Zeroizing;
 
-use crate::{secret::Secret, time::UnixTime};
+use crate::{
+    secret::{Secret, random},
+    time::UnixTime,
+};
 
 /// A key that widget tokens are verified with.
 pub struct Key {
@@ -211,49 +214,68 @@ impl KeyRing {
 /// it fewer for some, the time of a refusal would tell which tenants there are, how many keys they have and how those are named.
 ///
 /// It depends on the `alg` that the token names, which its sender knows, and on the configuration as a whole.
-#[derive(Debug, Default)]
-pub struct Effort(Vec<Share>);
+#[derive(Debug)]
+pub struct Effort {
+    shares: Vec<Share>,
+    /// Looked through where a token names no tenant whose keys could be.
+    stand_in: KeyRing,
+}
 
 /// What is due for one algorithm.
 struct Share {
     algorithm: Algorithm,
     name: &'static str,
     due: usize,
-    /// With which the rest is done.
-    key: DecodingKey,
+    /// With which the rest is done, in turn: one key tried again and again would be quicker than as many keys.
+    keys: Vec<DecodingKey>,
 }
 
 impl Effort {
-    /// What is due when a token may be tried under any of the rings, and then under one more to see whether it is that one's.
+    /// What is due when a token is tried under one of the rings, and then under another to see whether it is that one's.
     pub fn of<'k>(rings: impl IntoIterator<Item = &'k KeyRing>) -> Self {
-        let (mut shares, mut tried): (Vec<Share>, usize) = (Vec::new(), 0);
+        let random = || Key::shared("", Secret::new(random::<32>().to_vec()));
+        let stand_in = KeyRing(vec![random()]);
+        // The first is for an `alg` that no key has, too.
+        let mut shares: Vec<Share> = stand_in.0.iter().map(|key| Share::of(key, 1)).collect();
         for ring in rings {
-            tried = (tried + 1).min(2);
             for key in &ring.0 {
                 let name = key.algorithm_name();
                 let count = ring.0.iter().filter(|other| other.algorithm_name() == name).count();
                 match shares.iter_mut().find(|share| share.name == name) {
                     Some(share) => share.due = share.due.max(count),
-                    None => {
-                        shares.push(Share { algorithm: key.algorithm(), name, due: count, key: key.decoding.clone() });
-                    }
+                    None => shares.push(Share::of(key, count)),
                 }
             }
         }
-        shares.iter_mut().for_each(|share| share.due *= tried);
-        // For an `alg` that no key has.
-        shares.sort_by_key(|share| share.algorithm != Algorithm::HS256);
-        Self(shares)
+        for share in &mut shares {
+            share.due *= 2;
+            if share.algorithm == Algorithm::HS256 {
+                share.keys = (0..share.due).map(|_| random().decoding).collect();
+            }
+        }
+        Self { shares, stand_in }
+    }
+
+    /// Keys that sign nothing: what they say of a token is no answer.
+    pub fn stand_in(&self) -> &KeyRing {
+        &self.stand_in
     }
 
     /// Makes the verifications that are due and not `done` yet, for nothing.
     pub(crate) fn complete(&self, alg: Option<&str>, done: usize, message: &[u8], signature: &str) {
-        let Some(share) = self.0.iter().find(|share| alg == Some(share.name)).or_else(|| self.0.first()) else {
+        let named = self.shares.iter().find(|share| alg == Some(share.name));
+        let Some(share) = named.or_else(|| self.shares.first()) else {
             return;
         };
-        for _ in done..share.due {
-            std::hint::black_box(is_signed(message, signature, &share.key, share.algorithm));
+        for key in share.keys.iter().cycle().take(share.due.saturating_sub(done)) {
+            std::hint::black_box(is_signed(message, signature, key, share.algorithm));
         }
+    }
+}
+
+impl Share {
+    fn of(key: &Key, due: usize) -> Self {
+        Self { algorithm: key.algorithm(), name: key.algorithm_name(), due, keys: vec![key.decoding.clone()] }
     }
 }
 
