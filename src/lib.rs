@@ -15,7 +15,7 @@
 //! | 4 | [`ledger`], [`limits`], [`cache`], [`denial`], [`repeats`], [`reloads`] | concurrent memory, the ledger's file and Redis |
 //! | 5 | [`gate`], [`leftovers`], [`exchange`], [`loops`] | async, no sockets, no Pingora |
 //! | 6 | [`pages`], [`config`] | files, environment |
-//! | 7 | [`request_id`], [`socket`], [`alarm`], [`connection`], [`underway`], [`tunnel`], [`wire`], [`body`], [`log`], [`upstream`], [`places`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
+//! | 7 | [`request_id`], [`socket`], [`alarm`], [`connection`], [`underway`], [`tunnel`], [`wire`], [`body`], [`log`], [`dial`], [`upstream`], [`places`], [`stamp`], [`answer`], [`reply`], [`proxy`], [`metrics`], [`admin`] | Pingora |
 //! | 8 | [`bind`], [`listener`], [`live`], [`server`], [`signals`], [`systemd`], [`watch`], [`reload`], [`handover`], [`service`], [`demo`], [`cli`] | sockets, processes, clap |
 //!
 //! Layers 0 to 3 are synchronous and deterministic: no clock, no randomness but for keys and ids.
@@ -34,6 +34,7 @@ pub mod cookies;
 pub mod credential;
 pub mod demo;
 pub mod denial;
+pub mod dial;
 pub mod dialect;
 pub mod exchange;
 pub mod fetch;

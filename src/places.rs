@@ -19,7 +19,7 @@ pub struct Places {
     pub app: Pot,
     /// For requests to our own endpoints.
     pub own: Pot,
-    /// Of those, for requests whose body has not come whole.
+    /// For those whose body has not come whole.
     pub bodies: Pot,
 }
 
@@ -53,9 +53,9 @@ impl Places {
         }
     }
 
-    /// Requests in flight. One that waits for its body has a place as a request already.
+    /// Requests in flight.
     pub fn taken(&self) -> usize {
-        self.app.taken.load(Ordering::Relaxed) + self.own.taken.load(Ordering::Relaxed)
+        [&self.app, &self.own, &self.bodies].iter().map(|pot| pot.taken.load(Ordering::Relaxed)).sum()
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     config::{Balance, ServerAddress, Upstream},
+    dial::{Dial, Idle},
     log,
 };
 
@@ -23,9 +24,6 @@ const NAME_LIFETIME: Duration = Duration::from_secs(30);
 
 /// How long a name may take that is looked up ahead of requests.
 const LOOK_UP: Duration = Duration::from_secs(10);
-
-/// Below what apps keep idle connections for (gunicorn 2 s, Node and uvicorn 5 s), or a POST would meet one just closed.
-const IDLE: Duration = Duration::from_millis(1_500);
 
 /// The servers of one `[upstreams.…]`.
 pub struct Pool {
@@ -39,6 +37,7 @@ struct Server {
     address: ServerAddress,
     resolved: ArcSwapOption<(SocketAddr, Instant)>,
     in_flight: Arc<AtomicUsize>,
+    idle: Arc<Idle>,
 }
 
 /// Which servers a request could not reach: a bit for each of at most [`MOST_SERVERS`](crate::config::MOST_SERVERS). And why,
@@ -63,7 +62,15 @@ impl Unreached {
 /// The server a request goes to, counted as in flight there until dropped.
 pub struct Picked {
     at: usize,
+    dial: Arc<Dial>,
     _in_flight: InFlight,
+}
+
+impl Picked {
+    /// How the request has its connection to the server.
+    pub fn dial(&self) -> &Dial {
+        &self.dial
+    }
 }
 
 /// Counts a request as in flight until dropped.
@@ -96,12 +103,20 @@ impl Pool {
             address: address.clone(),
             resolved: ArcSwapOption::empty(),
             in_flight: Arc::default(),
+            idle: Arc::default(),
         };
         Self {
             servers: config.servers.iter().map(server).collect(),
             config: config.clone(),
             name: config.name.as_str().into(),
             next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Closes connections that nobody has used for too long.
+    pub fn close_old(&self) {
+        for server in &self.servers {
+            server.idle.close_old();
         }
     }
 
@@ -121,8 +136,11 @@ impl Pool {
         // A name that does not resolve is a server that cannot be reached: the next may be.
         while let Some(at) = self.next(unreached) {
             match self.servers[at].peer(self.config.connect_timeout).await {
-                Ok(peer) => {
-                    let picked = Picked { at, _in_flight: InFlight::on(&self.servers[at].in_flight) };
+                Ok(mut peer) => {
+                    let server = &self.servers[at];
+                    let dial = Arc::new(Dial::new(&server.idle));
+                    peer.options.custom_l4 = Some(dial.clone());
+                    let picked = Picked { at, dial, _in_flight: InFlight::on(&server.in_flight) };
                     return Some((self.with_options(peer, timeout), picked));
                 }
                 Err(e) => unreached.note(at, format!("{} {e}", self.servers[at].address)),
@@ -189,7 +207,6 @@ impl Pool {
         options.total_connection_timeout = Some(self.config.connect_timeout);
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.config.response_timeout);
-        options.idle_timeout = Some(IDLE);
         peer
     }
 }

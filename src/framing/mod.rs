@@ -11,14 +11,16 @@
 //! | one Content-Length in plain digits, or on HTTP/1.1 exactly one `chunked`, never both | a second request in the body |
 //! | chunks with a size in plain hexadecimal digits, extensions and trailers as the grammar has them, not long | the same |
 
+mod answer;
 mod body;
 mod h2;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version,
+    HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
+pub use answer::{AnswerBody, AnswerError, AnswerHead, AnswerReader, Asked};
 pub use body::{Body, Merged};
 pub use h2::Frames;
 
@@ -50,30 +52,6 @@ impl Framing {
             _ => Err(HeadError::Framing),
         }
     }
-}
-
-/// Why an answer of an app is passed on to nobody.
-pub const ANSWER_FRAMED_TWICE: &str = "an answer is framed in more than one way";
-
-/// Whether the body of an app's answer is framed in one way, by the rules for requests: where two readers could find two ends, the
-/// rest of it would be the answer to somebody else's request (RFC 9112 section 6.3). Without a length or chunks it ends with its
-/// connection. HTTP/1.0 has no chunks (section 6.1).
-pub fn check_answer(version: Version, headers: &HeaderMap) -> Result<(), &'static str> {
-    match Framing::of(headers) {
-        Ok(Framing::Chunked) if version != Version::HTTP_11 => Err(ANSWER_FRAMED_TWICE),
-        Ok(Framing::Chunked | Framing::Length(_)) => Ok(()),
-        Err(_) => Err(ANSWER_FRAMED_TWICE),
-    }
-}
-
-/// The same for the head of an answer as it came, where Pingora has taken the length away beside chunks: it is in none of the
-/// fields any more.
-pub fn check_raw_answer(head: &[u8]) -> Result<(), &'static str> {
-    let names = head.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
-    let has = |wanted: HeaderName| {
-        names.clone().any(|name| name.trim_ascii_end().eq_ignore_ascii_case(wanted.as_str().as_bytes()))
-    };
-    if has(CONTENT_LENGTH) && has(TRANSFER_ENCODING) { Err(ANSWER_FRAMED_TWICE) } else { Ok(()) }
 }
 
 fn one<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, HeadError> {

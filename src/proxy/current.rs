@@ -105,9 +105,11 @@ impl ProxyHttp for Current {
         _: &HttpPeer,
         downstream: &mut Downstream,
         mut error: Box<Error>,
-        _: &mut Visit,
-        was_reused: bool,
+        visit: &mut Visit,
+        _: bool,
     ) -> Box<Error> {
+        // Pingora takes every connection for a new one.
+        let was_reused = visit.context.upstream.as_ref().is_some_and(|picked| picked.dial().was_reused());
         if downstream.req_header().method.is_safe() && !downstream.as_ref().retry_buffer_truncated() {
             error.retry.decide_reuse(was_reused);
         } else {

@@ -19,7 +19,6 @@ use pingora::{
 use super::{Context, Door, hops};
 use crate::{
     connection::Connection,
-    framing,
     log::Entry,
     tunnel::{self, Handshake, How, Open, Opening, Tunnel},
     underway,
@@ -51,13 +50,13 @@ impl Lasting {
 }
 
 /// Whence a connection may come.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Any,
     New,
 }
 
-/// Connections to apps that are asked for something that lasts; used again where the answer did not.
+/// Makes connections to apps that are asked for something that lasts.
 pub(super) fn connector() -> TransportConnector {
     TransportConnector::new(None)
 }
@@ -115,15 +114,15 @@ impl Door {
     async fn connect(&self, source: Source, context: &mut Context) -> Result<(Stream, Box<HttpPeer>, bool)> {
         loop {
             let mut peer = self.upstream_peer(context).await?;
+            let picked = context.upstream.as_ref().ok_or_else(|| broken("no server"))?;
+            if source == Source::New {
+                picked.dial().wants_new();
+            }
             let (idle, interval, count) = tunnel::PROBES;
             peer.options.tcp_keepalive =
                 Some(TcpKeepalive { idle, interval, count: count as usize, user_timeout: Duration::ZERO });
-            let connected = match source {
-                Source::Any => self.connector.get_stream(&*peer).await,
-                Source::New => self.connector.new_stream(&*peer).await.map(|stream| (stream, false)),
-            };
-            match connected {
-                Ok((stream, was_reused)) => return Ok((stream, peer, was_reused)),
+            match self.connector.new_stream(&*peer).await {
+                Ok(stream) => return Ok((stream, peer, picked.dial().was_reused())),
                 Err(error) => {
                     let error = self.fail_to_connect(context, error);
                     if !error.retry() {
@@ -163,7 +162,6 @@ impl Door {
                 read = app.read_response() => read.map_err(|e| e.into_up())?,
                 gone = is_gone(downstream) => return Err(gone),
             };
-            framing::check_raw_answer(&app.get_headers_raw_bytes()).map_err(broken)?;
             let mut response = app.resp_header().cloned().ok_or_else(|| broken("no answer"))?;
             if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);

@@ -36,7 +36,6 @@ use crate::{
     connection::Connection,
     denial::Reason,
     exchange::ExchangeNames,
-    framing,
     gate::{Caller, Gate, Permit, Standing},
     head::elements,
     leftovers::{AppCookies, Leftovers},
@@ -168,8 +167,9 @@ impl Door {
         }
     }
 
-    /// Ends the requests of those who would not be admitted any more.
+    /// Ends the requests of those who would not be admitted any more, and closes connections to apps that nobody has used for too long.
     pub fn end_expired(&self) {
+        self.pools.iter().for_each(|pool| pool.close_old());
         let now = self.clock.now();
         self.underway.end_if(|listed| {
             let ended = self.why_ended(&listed.admitted.caller, now);
@@ -348,8 +348,6 @@ impl Door {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        framing::check_answer(response.version, &response.headers)
-            .map_err(|why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_up())?;
         // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return answer::keep_ours(response, &self.stamp);

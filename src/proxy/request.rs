@@ -62,7 +62,6 @@ impl Door {
         }
         if let Some(endpoint) = endpoint {
             self.look_for_planted(&head, &visitor, context);
-            context.in_flight = Some(self.places.own.take()?);
             return Ok(Some(self.answer(endpoint, downstream, context, &visitor).await?));
         }
         let request =
@@ -123,6 +122,8 @@ impl Door {
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
         let body = body::read(downstream, &self.places.bodies).await.map_err(Refused::exchange)?;
+        // Now, and not before: who waits for a body takes no place from who has sent it.
+        context.in_flight = Some(self.places.own.take()?);
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;
         let request = Request { gate: &self.gate, names: &self.names, head: &head, visitor, clock: &self.clock };
         let outcome = match endpoint {

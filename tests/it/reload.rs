@@ -97,7 +97,8 @@ async fn a_request_keeps_the_configuration_it_began_with() {
     let head = format!("POST / HTTP/1.1\r\nHost: portal.test\r\nAuthorization: Bearer {}\r\n", ACME.token("maya"));
     client.send(format!("{head}Content-Length: 5\r\n\r\nhe").as_bytes()).await;
     eventually(20, "it is on its way", async || upstream.connections() > 0).await;
-    door.reload(&config(&upstream).replace("env = \"ACME\"", "env = \"OLD_ACME\""));
+    // One that would still let it in: what would not ends it.
+    door.reload(&config(&upstream).replacen("path = \"/\"", "path = \"/\"\n        max_body = \"1B\"", 1));
     client.send(b"llo").await;
     assert_eq!(client.receive(false).await.expect("an answer").status, 200);
     assert_eq!(upstream.last().identity(), ("maya", "acme", "agent"));

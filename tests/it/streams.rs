@@ -275,3 +275,22 @@ async fn who_stops_listening_to_events_frees_the_app() {
     let end = timeout(Duration::from_secs(5), app.receives.recv()).await.expect("it hears");
     assert!(end.is_none(), "its connection has ended");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_a_byte_come_together_from_the_app_and_its_connection_is_used_again() {
+    let many = 20_000;
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\nx\r\n".repeat(many));
+    let app = Upstream::answering(&answer).await;
+    let door = Door::start(&config(&app)).await;
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(door.address).await.unwrap();
+        let ask = door.get("/").bearer(ACME.token("maya")).header("Connection", "close");
+        client.write_all(&ask.bytes()).await.unwrap();
+        let mut seen = String::new();
+        timeout(PATIENCE, client.read_to_string(&mut seen)).await.expect("in time").unwrap();
+        let body = seen.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body.matches('x').count(), many);
+        assert!(body.matches("\r\n").count() < many / 10, "{} lines", body.matches("\r\n").count());
+    }
+    assert_eq!(app.connections(), 1);
+}

@@ -11,8 +11,7 @@ pub fn cases() -> Vec<Case> {
     // Either is right: an answer that is well framed up to a point, or none.
     let spoiled_or_whole = || either(Spoiled, U1);
     let mut table = vec![
-        // Pingora removes the length, as RFC 9112 section 6.3 has it, before anyone can see that it was there.
-        row("H 105", "length and chunks", page(), spoiled_or_whole()).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        row("H 105", "length and chunks", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "two lengths", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello"),
         row("H 105", "a length of two", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 2, 5\r\n\r\nhello"),
         row("H 105", "two lengths that agree", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
@@ -31,6 +30,11 @@ pub fn cases() -> Vec<Case> {
         row("H 105", "two lengths to HEAD", ask("HEAD", X).bearer(good()), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
         row("H 105", "two lengths in 304", page(), Spoiled).app_answers("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
         row("H 105", "two lengths to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        row("H 105", "chunks and length", post(X).bearer(good()).body("a=b"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        row("H 105", "chunks and a length before a colon", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length : 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        row("H 105", "chunks folded", page(), Spoiled).app_answers("HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        row("H 105", "length and chunks to HEAD", ask("HEAD", X).bearer(good()), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        row("H 105", "length and chunks in 103", page(), Spoiled).app_answers("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
         row("H 105", "length and chunks to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "gzip, chunked to a stream", page().header("Accept", "text/event-stream"), Spoiled).app_answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         row("H 105", "a negative length", page(), Spoiled).app("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello", Then::Close),
