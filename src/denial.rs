@@ -10,6 +10,7 @@ use crate::{
     credential::CredentialError,
     head::HeadError,
     ledger::LedgerError,
+    origin::ForeignOrigin,
     route::RouteError,
     session::SessionError,
     tenant::{CookieRules, Tenant},
@@ -154,8 +155,8 @@ pub enum Reason {
     Spent,
     #[error("{0}")]
     Ledger(#[from] LedgerError),
-    #[error("origin is neither ours nor the tenant's")]
-    Origin,
+    #[error("{0}")]
+    Origin(#[from] ForeignOrigin),
     #[error("another user is signed in and on_switch is reject")]
     Switch,
     #[error("not a same-site navigation")]
@@ -211,7 +212,7 @@ impl Reason {
             Self::Role => Denial::RoleRequired,
             Self::Spent => Denial::TokenSpent,
             Self::Ledger(_) => Denial::LedgerUnavailable,
-            Self::Origin => Denial::OriginNotAllowed,
+            Self::Origin(_) => Denial::OriginNotAllowed,
             Self::BodyTooLarge | Self::IdentityTooLarge => Denial::PayloadTooLarge,
             Self::TooManyFailures(_) => Denial::RateLimited,
             Self::TooManyConnections | Self::TooManyRequests => Denial::Overloaded,

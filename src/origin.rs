@@ -28,6 +28,7 @@ use url::Url;
 
 use crate::{
     head::{Head, Host, elements},
+    token,
     visitor::Visitor,
 };
 
@@ -139,10 +140,38 @@ impl<'a> Source<'a> {
         }
         match head.single(ORIGIN) {
             Some(origin) if visitor.is_own_origin(origin) => Self::Own,
-            // A page of ours with `no-referrer` (Helmet's default) posts its forms with `null`.
-            Some("null") if head.single("sec-fetch-site") == Some("same-origin") => Self::Own,
+            // A page of ours with `no-referrer` (Helmet's default) posts its forms with `null`. And a front proxy may lose the port
+            // of `Host`, or its scheme.
+            Some(origin)
+                if head.single("sec-fetch-site") == Some("same-origin")
+                    && (origin == "null" || visitor.is_own_host(origin)) =>
+            {
+                Self::Own
+            }
             origin => Self::Other(origin.unwrap_or_default()),
         }
+    }
+}
+
+/// A page that may not do what it asks for, with the origin that would be ours: a front proxy that changes `Host` shows here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the page's origin is {page}, and is neither ours ({own}) nor one of the tenant's")]
+pub struct ForeignOrigin {
+    page: String,
+    own: String,
+}
+
+impl ForeignOrigin {
+    /// Names both origins, for the log.
+    pub fn of(head: &Head<'_>, visitor: &Visitor) -> Self {
+        const LONGEST: usize = 128;
+        let page = match Source::of(head, visitor) {
+            Source::Own => visitor.origin_text(),
+            Source::Other("") => "not readable".to_owned(),
+            Source::Other(origin) => token::redacted(&origin[..origin.len().min(LONGEST)]).into_owned(),
+            Source::Unsaid => "not named".to_owned(),
+        };
+        Self { page, own: visitor.origin_text() }
     }
 }
 

@@ -143,6 +143,19 @@ impl Visitor {
         format!("{}://{}{target}", self.scheme, self.authority)
     }
 
+    /// Our own origin, for the log.
+    pub fn origin_text(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// Whether an `Origin` header names this host, be it with another port or scheme.
+    pub fn is_own_host(&self, origin: &str) -> bool {
+        let (Ok(origin), Some(own)) = (Url::parse(origin), self.origin()) else {
+            return false;
+        };
+        origin.host().is_some() && origin.host() == own.host() && matches!(origin.scheme(), "http" | "https")
+    }
+
     /// Whether an `Origin` header names this very origin. A plain listener cannot see whether TLS ends before it, so there
     /// both schemes of the same host count, unless a trusted proxy has said which.
     pub fn is_own_origin(&self, origin: &str) -> bool {

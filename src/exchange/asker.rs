@@ -7,7 +7,7 @@ use crate::{
     credential::Sealed,
     denial::{Reason, Refusal},
     fetch,
-    origin::{Origins, Page, Source},
+    origin::{ForeignOrigin, Origins, Page, Source},
     session::Place,
     tenant::Candidates,
 };
@@ -58,7 +58,7 @@ impl Request<'_> {
         if is_link || Page::of(self.head, self.visitor, origins) == Page::Known {
             Ok(())
         } else {
-            Err(Reason::Origin.into())
+            Err(ForeignOrigin::of(self.head, self.visitor).into())
         }
     }
 

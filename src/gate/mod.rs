@@ -28,7 +28,7 @@ use crate::{
     head::{Head, HeadError},
     ledger::Ledger,
     limits::FailureLimit,
-    origin,
+    origin::{self, ForeignOrigin},
     repeats::Repeats,
     route::{Policy, Refusals, Route, RouteTable, UpstreamId},
     session::SessionKeys,
@@ -154,7 +154,7 @@ impl Gate {
         // A browser adds the cookie to whatever page asks.
         let may_ask = if proof.is_session() { origin::may_act } else { origin::may_present };
         if !may_ask(head, visitor, &proof.tenant.origins) {
-            return Err(Refusal::from(Reason::Origin).of(&proof.tenant));
+            return Err(Refusal::from(ForeignOrigin::of(head, visitor)).of(&proof.tenant));
         }
         let has_role = |roles: &Vec<String>| proof.identity().roles.iter().any(|role| roles.contains(role));
         if roles.is_some_and(|roles| !roles.is_empty() && !has_role(roles)) {
@@ -174,7 +174,7 @@ impl Gate {
         let presented = Credential::presented(head, bearer_param, candidates)?;
         match presented {
             Some(Credential::Token(_)) if !origin::may_present(head, visitor, candidates.origins()) => {
-                Err(Reason::Origin.into())
+                Err(ForeignOrigin::of(head, visitor).into())
             }
             presented => Ok(presented),
         }

@@ -15,7 +15,7 @@ use crate::{
     exchange::{Endpoint, Outcome, Request},
     head::{Head, HeadError},
     loops,
-    origin::{Preflight, Source},
+    origin::{ForeignOrigin, Preflight, Source},
     pages::{Addressee, FormNames},
     reply::{Audience, Manner, Reply},
     request_id,
@@ -57,7 +57,7 @@ impl Door {
             if origins.contains(preflight.origin) {
                 return Ok(Some(Reply::preflight(&preflight)));
             } else if !origins.is_empty() {
-                return Err(Reason::Origin.into());
+                return Err(ForeignOrigin::of(&head, &visitor).into());
             }
         }
         if let Some(endpoint) = endpoint {
