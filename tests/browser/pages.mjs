@@ -49,7 +49,7 @@ auth = "deny"
   assert.equal((await fetch(`${portal.origin}/_auth/exchange`, bearer(spent))).status, 200);
   const addresses = {
     token_spent: `/tickets/17?token=${spent}`,
-    token_invalid: "/tickets/17?token=x.y.z",
+    token_invalid: "/tickets/17?token=eyJhbGciOiJIUzI1NiJ9.e30.AAAA",
     origin_forbidden: "/closed/door",
     bad_request: "/a//b?page=2",
     upstream_unreachable: "/down",
@@ -211,6 +211,8 @@ export const scenarios = {
     assert.deepEqual(await focused(page), { text: "Try again", tag: "A", isSeen: true, isInView: true });
     await asked(all, page);
     // The way that changes nothing has the focus from the start, and shows it.
+    // `autofocus` takes effect a moment after the page is there.
+    await page.waitForFunction(() => document.activeElement !== document.body);
     const stay = await focused(page);
     assert.match(stay.text, /^Stay signed in as /);
     assert.deepEqual([stay.isSeen, stay.isInView], [true, true]);

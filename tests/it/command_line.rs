@@ -348,7 +348,7 @@ fn it_serves_answers_for_its_health_and_stops_in_order() {
     assert!(output(folder.path(), &["health"], "").status.success());
     for (path, status) in [("/healthz", "200"), ("/readyz", "200"), ("/x", "404")] {
         let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");

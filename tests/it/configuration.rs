@@ -182,22 +182,22 @@ fn each_mistake_is_named() {
         (
             "[\"127.0.0.1:3000\"]",
             "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a b\"]",
-            "\"a b\" is no cookie name; write it as the app sets it: \"sessionid\"",
+            "\"a b\" is not a cookie name; write it as the app sets it: \"sessionid\"",
         ),
         (
             "[\"127.0.0.1:3000\"]",
             "[\"127.0.0.1:3000\"]\nsession_cookies = [\"user-*-id\"]",
-            "\"user-*-id\" is no cookie name; a * may stand at its end alone: \"jupyterhub-user-*\"",
+            "\"user-*-id\" has a * where none may be; one may stand at the end alone: \"jupyterhub-user-*\"",
         ),
         (
             "[\"127.0.0.1:3000\"]",
             "[\"127.0.0.1:3000\"]\nsession_cookies = [\"*\"]",
-            "\"*\" is no cookie name; write session_cookies = \"all\" for every cookie that the app sets",
+            "\"*\" is not a cookie name; write session_cookies = \"all\" for every cookie that the app sets",
         ),
         (
             "[\"127.0.0.1:3000\"]",
             "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a**\"]",
-            "\"a**\" is no cookie name; a * may stand at its end alone",
+            "\"a**\" has a * where none may be; one may stand at the end alone",
         ),
         (
             "[\"127.0.0.1:3000\"]",

@@ -480,6 +480,12 @@ async fn a_sign_out_leads_to_a_page_and_leaves_the_cache_alone() {
     for cut in ["a.b.c", &whole[..whole.len() - 9]] {
         for path in [format!("/_auth/exchange?token={cut}&return_to=/t"), format!("/handed?token={cut}")] {
             let page = door.get(&path).navigating().send().await;
+            // What is not shaped like a token is the app's own there: the visitor is without a session, and sent to log in.
+            if path == "/handed?token=a.b.c" {
+                let location = page.header("location").unwrap_or_default();
+                assert!(page.status == 303 && location.starts_with("https://app.acme.example/login?"), "{location}");
+                continue;
+            }
             assert!(
                 page.status == 401 && page.text().contains("app.acme.example&#x2f;login"),
                 "{path} {}",

@@ -131,6 +131,10 @@ async fn a_token_of_a_foreign_page_is_refused_unseen_and_counts_for_nothing() {
     for (name, carrier) in CARRIERS {
         for lines in foreign {
             for token in [forged(&ACME), ACME.token("maya"), "x.y.z".into(), ACME.with(json!({ "iat": 0, "exp": 1 }))] {
+                // What is not shaped like a token is the app's own there.
+                if name == "parameter" && token == "x.y.z" {
+                    continue;
+                }
                 let answer = with(carrier(&door, &token), lines).send().await;
                 assert_eq!(answer.code(), "origin_not_allowed", "{name} {lines:?}");
             }

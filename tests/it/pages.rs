@@ -80,7 +80,7 @@ async fn every_page_says_what_to_do_and_leads_on_where_that_helps() {
         (exchange(&Issuer::GLOBEX.token("gil")), 403, "ask the people who manage your account which portal", ""),
         (door.get("/staff").navigating().cookie(COOKIE, &session), 403, "ask the people who manage accounts", home),
         (door.get("/closed").navigating(), 403, "ask the people who run this portal", ""),
-        (door.get("/a//b").navigating(), 400, "Check the address", ""),
+        (door.get("/a//b").navigating(), 400, "Check the address", home),
         (door.get("/_auth/none").navigating(), 404, "Check the address for a typing mistake", home),
         (door.get("/").navigating().bearer(&token).bearer(&token), 400, "Delete the cookies of this site", ""),
     ] {

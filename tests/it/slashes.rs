@@ -36,6 +36,7 @@ async fn door(upstream: &Upstream) -> Door {
         [[routes]]
         host = "handed.test"
         path = "/"
+        tenant = "acme"
         upstream = "app"
         handoff_param = "token"
         encoded_slashes = true
@@ -53,7 +54,6 @@ async fn a_route_that_asks_for_slashes_gets_them_as_they_came() {
         "/files/a%5Cb",
         "/files//a",
         "/files/a//b//",
-        "/files%2Fa",
         "/files/%2F%5c//a%20b",
     ] {
         let answer = door.get(target).bearer(ACME.token("maya")).send().await;
@@ -74,6 +74,7 @@ async fn slashes_lead_past_no_other_route_to_no_endpoint_of_ours_and_up_no_folde
         ("portal.test", "/a%2Fb"),
         ("portal.test", "/a//b"),
         ("portal.test", "/a%5Cb"),
+        ("portal.test", "/files%2Fa"),
         ("portal.test", "//files/a"),
         ("portal.test", "/%2Ffiles/a"),
         ("portal.test", "/x%2F..%2Ffiles/a"),
