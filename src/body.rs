@@ -10,7 +10,7 @@ use crate::{
     denial::{Reason, Refusal},
     exchange::MAX_BODY,
     framing::Framing,
-    places::Pot,
+    places::Waiting,
 };
 
 /// How long a body may take in all that is sent to us and not to the app: at most [`MAX_BODY`] bytes.
@@ -20,7 +20,7 @@ pub const DEADLINE: Duration = Duration::from_secs(2);
 pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// A body of at most [`MAX_BODY`] bytes, within a total time. One that is not there at once takes a place of `waiting`.
-pub async fn read(downstream: &mut Downstream, waiting: &Pot) -> Result<Vec<u8>, Refusal> {
+pub async fn read(downstream: &mut Downstream, waiting: &Waiting) -> Result<Vec<u8>, Refusal> {
     let headers = &downstream.req_header().headers;
     if length(headers).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Reason::BodyTooLarge.into());
@@ -45,10 +45,12 @@ pub async fn read(downstream: &mut Downstream, waiting: &Pot) -> Result<Vec<u8>,
     if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
         return Ok(body?);
     }
-    let _place = waiting.take()?;
-    match tokio::time::timeout(DEADLINE, read).await {
-        Ok(body) => Ok(body?),
-        Err(_) => Err(Reason::Request("body took too long").into()),
+    let waited = waiting.begin();
+    tokio::select! {
+        biased;
+        body = read => Ok(body?),
+        () = waited.gives_way() => Err(Reason::TooManyRequests.into()),
+        () = tokio::time::sleep(DEADLINE) => Err(Reason::Request("body took too long").into()),
     }
 }
 

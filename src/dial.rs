@@ -34,7 +34,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::framing::{AnswerBody, AnswerReader, Asked, Body, Merged};
+use crate::framing::{After, AnswerBody, AnswerReader, Asked, Body, Merged};
 
 /// Below what apps keep idle connections for (gunicorn 2 s, Node and uvicorn 5 s), or a POST would meet one just closed.
 const IDLE: Duration = Duration::from_millis(1_500);
@@ -135,6 +135,7 @@ impl L4Connect for Dial {
             received: Vec::new(),
             cleared: 0,
             has_asked: false,
+            after: After::Reusable,
             is_released: false,
         };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
@@ -151,6 +152,7 @@ struct AppSocket {
     /// So many of them may be handed on.
     cleared: usize,
     has_asked: bool,
+    after: After,
     /// Whether Pingora has looked if it can be used again: after the answer nothing else reads on.
     is_released: bool,
 }
@@ -170,6 +172,7 @@ impl AppSocket {
             let Reading::Head(reader) = &mut self.reading else { return Poll::Ready(Ok(())) };
             if let Some(head) = reader.read(&self.received).map_err(invalid)? {
                 self.cleared = head.length;
+                self.after = head.after;
                 self.reading = match head.body {
                     // It announces the answer.
                     AnswerBody::Next => Reading::Head(reader.again()),
@@ -254,8 +257,15 @@ impl AsyncRead for AppSocket {
 impl AsyncWrite for AppSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.has_asked, true) && bytes.starts_with(b"HEAD ") {
-            this.reading = Reading::Head(AnswerReader::new(Asked::Head));
+        if !this.has_asked {
+            // What comes before the request is no answer to it. A request that changes nothing is tried again elsewhere.
+            if !this.io.is_quiet() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            this.has_asked = true;
+            if bytes.starts_with(b"HEAD ") {
+                this.reading = Reading::Head(AnswerReader::new(Asked::Head));
+            }
         }
         Pin::new(&mut this.io).poll_write(cx, bytes)
     }
@@ -291,7 +301,8 @@ impl fmt::Debug for AppSocket {
 
 impl Drop for AppSocket {
     fn drop(&mut self) {
-        let is_over = matches!(self.reading, Reading::Done) && self.received.is_empty();
+        let is_over =
+            matches!(self.reading, Reading::Done) && self.received.is_empty() && self.after == After::Reusable;
         if is_over && self.is_released {
             let io = std::mem::replace(&mut self.io, Io::Gone);
             self.idle.put(io);

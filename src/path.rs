@@ -71,9 +71,21 @@ impl fmt::Display for PathError {
 pub fn check(path: &str) -> Result<Option<PathError>, PathError> {
     match check_strictly(path) {
         Ok(()) => Ok(None),
-        Err(error) if error.fault.is_of_slashes() && check_strictly(&merged(path)).is_ok() => Ok(Some(error)),
+        Err(error) if error.fault.is_of_slashes() => {
+            let merged = merged(path);
+            if check_strictly(&merged).is_ok() && !has_blank_segment(&merged) { Ok(Some(error)) } else { Err(error) }
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Whether a segment is nothing to whoever trims it: then the slashes around it are two in a row.
+fn has_blank_segment(path: &str) -> bool {
+    let is_blank = |segment: &str| {
+        let decoded = percent_encoding::percent_decode_str(segment).decode_utf8_lossy();
+        !segment.is_empty() && decoded.chars().all(|c| c.is_whitespace() || c.is_control() || c == '+')
+    };
+    path.split('/').any(is_blank)
 }
 
 /// A path as it is to whoever decodes its slashes and backslashes and merges them.

@@ -5,10 +5,16 @@
 //! come whole waits in a third: who sends half of one to `/_auth/exchange` again and again keeps nobody from signing in whose
 //! request is there.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::{denial::Reason, upstream::InFlight};
 
@@ -20,7 +26,49 @@ pub struct Places {
     /// For requests to our own endpoints.
     pub own: Pot,
     /// For those whose body has not come whole.
-    pub bodies: Pot,
+    pub bodies: Waiting,
+}
+
+/// Those who wait for a body: where there are too many, the one that has waited longest gives way. Whoever keeps bodies half sent
+/// takes places from themselves, and not from a body that is on its way.
+#[derive(Clone, Default)]
+pub struct Waiting {
+    all: Arc<Mutex<VecDeque<Arc<Notify>>>>,
+    most: usize,
+}
+
+/// A body that is waited for, until it is dropped.
+pub struct Waited {
+    all: Arc<Mutex<VecDeque<Arc<Notify>>>>,
+    told: Arc<Notify>,
+}
+
+impl Waiting {
+    /// One more.
+    pub fn begin(&self) -> Waited {
+        let told = Arc::new(Notify::new());
+        let mut all = self.all.lock();
+        all.push_back(told.clone());
+        while all.len() > self.most {
+            if let Some(oldest) = all.pop_front() {
+                oldest.notify_one();
+            }
+        }
+        Waited { all: self.all.clone(), told }
+    }
+}
+
+impl Waited {
+    /// Waits until it has to give way.
+    pub async fn gives_way(&self) {
+        self.told.notified().await;
+    }
+}
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        self.all.lock().retain(|other| !Arc::ptr_eq(other, &self.told));
+    }
 }
 
 /// So many places, and how many are taken.
@@ -39,7 +87,7 @@ impl Places {
     pub fn new(most: usize) -> Self {
         let pot = |most| Pot { taken: Arc::default(), most };
         let own = (most / OWN_SHARE).max(LEAST_OWN);
-        Self { app: pot(most), own: pot(own), bodies: pot(own) }
+        Self { app: pot(most), own: pot(own), bodies: Waiting { all: Arc::default(), most: own } }
     }
 
     /// As many as another configuration has; what is taken stays taken.
@@ -49,13 +97,14 @@ impl Places {
         Self {
             app: same(&self.app, new.app.most),
             own: same(&self.own, new.own.most),
-            bodies: same(&self.bodies, new.bodies.most),
+            bodies: Waiting { all: self.bodies.all.clone(), most: new.bodies.most },
         }
     }
 
     /// Requests in flight.
     pub fn taken(&self) -> usize {
-        [&self.app, &self.own, &self.bodies].iter().map(|pot| pot.taken.load(Ordering::Relaxed)).sum()
+        let taken = [&self.app, &self.own].iter().map(|pot| pot.taken.load(Ordering::Relaxed)).sum::<usize>();
+        taken + self.bodies.all.lock().len()
     }
 }
 

@@ -40,8 +40,7 @@ pub fn decodings(decoded: Cow<'_, [u8]>) -> impl Iterator<Item = Cow<'_, [u8]>> 
 /// Whether a segment may be read as such a name: whole, or up to where a name may end, in lower case. Names longer than `longest` are
 /// not tried.
 pub fn may_name(segment: &[u8], longest: usize, is_such: impl Fn(&[u8]) -> bool) -> bool {
-    let blank = segment.iter().take_while(|byte| matches!(byte, b' ' | b'+')).count();
-    let named = &segment[blank..];
+    let named = trimmed_start(segment);
     let most = named.len().min(longest);
     let lower = if named[..most].iter().any(u8::is_ascii_uppercase) {
         Cow::Owned(named[..most].to_ascii_lowercase())
@@ -50,6 +49,22 @@ pub fn may_name(segment: &[u8], longest: usize, is_such: impl Fn(&[u8]) -> bool)
     };
     (segment.len() <= longest && is_such(&segment.to_ascii_lowercase()))
         || (1..=most).any(|end| may_end(&named[end..]) && is_such(&lower[..end]))
+}
+
+/// Without what apps trim from the beginning: blanks of all kinds, a byte order mark, what is not UTF-8.
+fn trimmed_start(segment: &[u8]) -> &[u8] {
+    let mut rest = segment;
+    loop {
+        let step = match rest {
+            [b'\t'..=b'\r' | b' ' | b'+', ..] => 1,
+            [byte, ..] if !byte.is_ascii() && may_end(rest) => {
+                let chunk = rest[..rest.len().min(4)].utf8_chunks().next();
+                chunk.and_then(|chunk| chunk.valid().chars().next()).map_or(1, char::len_utf8)
+            }
+            _ => return rest,
+        };
+        rest = &rest[step..];
+    }
 }
 
 /// Whether a name may end before this.

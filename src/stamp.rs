@@ -155,19 +155,21 @@ impl Stamp {
             return Ok(());
         };
         let page = url.split('#').next().unwrap_or_default();
+        // Another page's address is nobody's to change but for what must not be in it, wherever it stands.
         let kept = self.without_tokens(page);
-        if kept.is_none() && page.len() == url.len() {
+        let kept = kept.as_deref().unwrap_or(page);
+        if token::has_jwt(kept) {
+            request.remove_header(&REFERER);
             return Ok(());
         }
-        let kept = kept.unwrap_or_else(|| page.to_owned());
-        request.insert_header("Referer", kept)
+        if kept.len() == url.len() { Ok(()) } else { request.insert_header("Referer", kept.to_owned()) }
     }
 
     /// A URL, or path and query, without the tokens in parameters that carry tokens somewhere; `None` when it has none. A value that
     /// is not shaped like a token is the app's own.
     pub fn without_tokens(&self, url: &str) -> Option<String> {
         let (before, query) = url.split_once('?')?;
-        let is_token = |name: &str, value: &str| self.token_params.contains(name) && token::is_jwt(value);
+        let is_token = |name: &str, value: &str| self.token_params.contains(name) && token::has_jwt(value);
         if !query::has(query, is_token) {
             return None;
         }

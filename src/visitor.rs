@@ -86,7 +86,11 @@ impl Visitor {
         };
         // From the right, the first address that is not a trusted proxy: what stands left of it is the client's own to write.
         let mut client = peer;
-        for text in list(FORWARDED_FOR).ok_or(ForwardedError::For)?.into_iter().rev() {
+        let chain = list(FORWARDED_FOR).ok_or(ForwardedError::For)?;
+        if chain.is_empty() && head.headers.contains_key(FORWARDED_FOR) {
+            return Err(ForwardedError::For);
+        }
+        for text in chain.into_iter().rev() {
             client = address(text).ok_or(ForwardedError::For)?;
             if !is_trusted(client) {
                 break;

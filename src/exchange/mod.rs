@@ -65,6 +65,13 @@ pub enum Endpoint {
     Nothing,
 }
 
+impl Endpoint {
+    /// Whether it reads a body; elsewhere one is read away after the answer.
+    pub fn takes_body(self) -> bool {
+        matches!(self, Self::Exchange | Self::Logout | Self::Revoke)
+    }
+}
+
 impl ExchangeNames {
     /// The endpoint at a path; `None` for the app's own paths.
     pub fn endpoint(&self, path: &str) -> Option<Endpoint> {

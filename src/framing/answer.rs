@@ -5,7 +5,7 @@
 
 use http::{
     HeaderName, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use thiserror::Error;
 
@@ -40,6 +40,16 @@ pub enum AnswerBody {
 pub struct AnswerHead {
     pub length: usize,
     pub body: AnswerBody,
+    pub after: After,
+}
+
+/// What becomes of the connection after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    Reusable,
+    /// It says so, in whichever of its `Connection` lines; or it announces a body that an answer to HEAD, a 204 and a 304 do not
+    /// have: some apps send one all the same, and it would be the beginning of another visitor's answer.
+    Closed,
 }
 
 /// What was asked for: an answer to HEAD has the fields of one to GET, and no body.
@@ -59,6 +69,7 @@ pub struct AnswerReader {
     first: Option<First>,
     lengths: Vec<Vec<u8>>,
     codings: Vec<Vec<u8>>,
+    closes: bool,
     /// Whether the line before is one of those.
     is_framing: bool,
 }
@@ -90,7 +101,10 @@ impl AnswerReader {
                 // Empty lines before the head are nothing.
                 (None, []) => {}
                 (None, line) => self.first = Some(First::of(line)?),
-                (Some(first), []) => return Ok(Some(AnswerHead { length: self.at, body: self.body(first)? })),
+                (Some(first), []) => {
+                    let (body, after) = self.body(first)?;
+                    return Ok(Some(AnswerHead { length: self.at, body, after }));
+                }
                 (Some(_), line) => self.field(line)?,
             }
         }
@@ -112,11 +126,13 @@ impl AnswerReader {
             self.codings.push(value.to_vec());
         } else {
             self.is_framing = false;
+            let is_close = |option: &[u8]| trimmed(option).eq_ignore_ascii_case(b"close");
+            self.closes |= is(CONNECTION) && value.split(|byte| *byte == b',').any(is_close);
         }
         Ok(())
     }
 
-    fn body(&self, first: First) -> Result<AnswerBody, AnswerError> {
+    fn body(&self, first: First) -> Result<(AnswerBody, After), AnswerError> {
         let has_none = self.lengths.is_empty() && self.codings.is_empty();
         let (lengths, codings) = (self.lengths.iter().map(Vec::as_slice), self.codings.iter().map(Vec::as_slice));
         let framing = Framing::read(lengths, codings).map_err(|_| AnswerError::Framing)?;
@@ -125,14 +141,16 @@ impl AnswerReader {
             return Err(AnswerError::Framing);
         }
         // RFC 9112 section 6.3, in its order.
-        Ok(match StatusCode::from_u16(first.status).map_err(|_| AnswerError::Status)? {
+        let body = match StatusCode::from_u16(first.status).map_err(|_| AnswerError::Status)? {
             StatusCode::SWITCHING_PROTOCOLS => AnswerBody::UntilClose,
             status if status.is_informational() => AnswerBody::Next,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => AnswerBody::Framed(Framing::Length(0)),
             _ if self.asked == Asked::Head => AnswerBody::Framed(Framing::Length(0)),
             _ if has_none => AnswerBody::UntilClose,
             _ => AnswerBody::Framed(framing),
-        })
+        };
+        let is_left_out = body == AnswerBody::Framed(Framing::Length(0)) && framing != Framing::Length(0);
+        Ok((body, if self.closes || is_left_out { After::Closed } else { After::Reusable }))
     }
 }
 

@@ -20,7 +20,7 @@ use http::{
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 
-pub use answer::{AnswerBody, AnswerError, AnswerHead, AnswerReader, Asked};
+pub use answer::{After, AnswerBody, AnswerError, AnswerHead, AnswerReader, Asked};
 pub use body::{Body, Merged};
 pub use h2::Frames;
 

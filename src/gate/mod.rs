@@ -37,7 +37,7 @@ use crate::{
     visitor::Visitor,
 };
 
-pub use standing::{Admitted, Standing};
+pub use standing::{Admitted, Sharing, Standing};
 pub use verify::Presenter;
 
 /// Everything a decision reads: one configuration, and what is remembered across configurations.

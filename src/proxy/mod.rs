@@ -176,7 +176,7 @@ impl Door {
             if ended.is_some() || !listed.is_new_to(self.number) {
                 return ended;
             }
-            match self.gate.stands(&listed.admitted) {
+            match self.gate.stands(&listed.admitted, |id| self.pools.get(id.0).map(|pool| &*pool.name)) {
                 Standing::Refused => Some(Why::SessionEnded),
                 Standing::Admitted => {
                     listed.admitted_by(self.number);
@@ -350,6 +350,9 @@ impl Door {
     ) -> Result<()> {
         // 100 and 103 announce the answer; what belongs to the answer does not belong to them.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            // Nor does a body (RFC 9110 section 8.6, RFC 9112 section 6.1).
+            response.remove_header(&CONTENT_LENGTH);
+            response.remove_header(&TRANSFER_ENCODING);
             return answer::keep_ours(response, &self.stamp);
         }
         context.entry.upstream_times.1 = Some(Instant::now());

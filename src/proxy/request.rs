@@ -121,7 +121,11 @@ impl Door {
         context: &mut Context,
         visitor: &Visitor,
     ) -> Result<Reply, Refused> {
-        let body = body::read(downstream, &self.places.bodies).await.map_err(Refused::exchange)?;
+        let body = if endpoint.takes_body() {
+            body::read(downstream, &self.places.bodies).await.map_err(Refused::exchange)?
+        } else {
+            Vec::new()
+        };
         // Now, and not before: who waits for a body takes no place from who has sent it.
         context.in_flight = Some(self.places.own.take()?);
         let head = wire::head(downstream.req_header(), downstream.is_http2())?;

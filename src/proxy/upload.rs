@@ -6,9 +6,10 @@ use pingora::{Error, ErrorType, Result, proxy::Session as Downstream};
 use super::{Context, Door};
 use crate::{
     denial::Reason,
-    gate::Admitted,
+    gate::{Admitted, Sharing},
     session::SessionError,
     underway::{self, Begun, Why},
+    wire,
 };
 
 impl Door {
@@ -33,6 +34,8 @@ impl Door {
             };
             let request = downstream.req_header();
             let authority = request.uri.authority().filter(|_| downstream.is_http2());
+            let sharing =
+                wire::head(request, downstream.is_http2()).map(|head| self.gate.sharing(&head, visitor, permit));
             let admitted = Admitted {
                 method: request.method.clone(),
                 target: request.raw_path().to_vec(),
@@ -40,6 +43,8 @@ impl Door {
                 headers: request.headers.clone(),
                 visitor: visitor.clone(),
                 caller: permit.caller().clone(),
+                upstream: self.pool(context)?.name.clone(),
+                readers: sharing.unwrap_or(Sharing::AsTheAppSays),
                 at: self.clock.now(),
             };
             context.underway = self.underway.begin(admitted, self.number, begun);

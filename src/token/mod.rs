@@ -24,7 +24,7 @@ use crate::{
 pub use error::{Check, TokenError};
 pub use flaw::{Held, PartsFlaw, TextFlaw, Unit};
 pub use order::{Order, Whom, verify_order};
-pub use shape::{is_jwt, redacted, without_tokens};
+pub use shape::{has_jwt, is_jwt, redacted, without_tokens};
 
 /// The longest token, in bytes.
 pub const LONGEST: usize = 8 * 1024;

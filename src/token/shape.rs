@@ -40,6 +40,23 @@ pub fn is_jwt(value: &str) -> bool {
     is_shaped && LAX.decode(header.trim_end_matches('=')).is_ok_and(|header| names_an_algorithm(&header))
 }
 
+/// Whether a value is, or contains, a JWT: with `Bearer` or quotes around it, say.
+pub fn has_jwt(value: &str) -> bool {
+    is_jwt(value) || tokens(value).into_iter().any(|place| is_jwt(&percent_decoded(&value[place])))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MOST_DECODINGS {
+        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if *decoded == *text {
+            break;
+        }
+        text = Cow::Owned(decoded);
+    }
+    text.into_owned()
+}
+
 /// A header that is not strict JSON is read loosely, so that a token with one is refused as a token.
 fn names_an_algorithm(header: &[u8]) -> bool {
     match Json::object(header) {

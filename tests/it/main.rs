@@ -10,6 +10,7 @@
 
 mod support;
 
+mod answers;
 mod attacks;
 mod browser;
 mod cache;

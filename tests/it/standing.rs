@@ -119,6 +119,12 @@ async fn a_reload_ends_what_it_would_not_let_in_and_nothing_else() {
             "allow_roles = [\"user\"]",
             &["bearer", "cookie", "agent", "optional, known", "query", "from the widget's page"],
         ),
+        (
+            "the route's upstream",
+            "roles = [\"agent\"]\n        upstream = \"app\"",
+            "roles = [\"agent\"]\n        upstream = \"other\"\n        [upstreams.other]\n        servers = [\"127.0.0.1:9\"]",
+            &["agent"],
+        ),
         ("public to required", "auth = \"public\"", "auth = \"required\"", &["public"]),
         ("public to deny", "auth = \"public\"", "auth = \"deny\"", &["public"]),
         ("optional to required", "auth = \"optional\"", "auth = \"required\"", &["optional"]),
