@@ -19,6 +19,14 @@ pub struct Pair<'a> {
     pub value: &'a [u8],
 }
 
+impl Pair<'_> {
+    /// The name by which an app may know it: one without a name is its value alone, and `=name=value` is `name=value` to lax
+    /// readers.
+    pub fn read_name(&self) -> &[u8] {
+        if self.name.is_empty() { name_set_by(self.value) } else { self.name }
+    }
+}
+
 /// All cookies of a request, in their order.
 pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = Pair<'_>> {
     headers

@@ -183,8 +183,7 @@ impl Stamp {
     fn remove_cookies(&self, request: &mut RequestHeader, app_cookies: Option<&AppCookies>) -> pingora::Result<()> {
         let fields = request.headers.get_all(COOKIE).iter().count();
         let is_unwanted = |pair: &Pair<'_>| {
-            let name = if pair.name.is_empty() { pair.value } else { pair.name };
-            self.is_ours(name) || app_cookies.is_some_and(|app_cookies| app_cookies.is_unwanted(pair))
+            self.is_ours(pair.read_name()) || app_cookies.is_some_and(|app_cookies| app_cookies.is_unwanted(pair))
         };
         let has_unwanted = |headers: &HeaderMap| cookies::pairs(headers).any(|pair| is_unwanted(&pair));
         if fields == 0 || (fields == 1 && !has_unwanted(&request.headers)) {

@@ -68,7 +68,13 @@ fn check_config(config: &Config) {
     // What becomes of it: nothing in it may stop a server from starting.
     let gate = server::gate(config, Arc::new(Ledger::in_memory(1)));
     let routes = config.routes.iter().map(AsRef::as_ref);
-    let _ = Stamp::new(&config.identity, &config.tenants, &config.exchange.token_params, routes);
+    let _ = Stamp::new(
+        &config.identity,
+        &config.listen.forwarded_headers,
+        &config.tenants,
+        &config.exchange.token_params,
+        routes,
+    );
     let _ = (config.summary(), gate.tenants.a_host());
 }
 

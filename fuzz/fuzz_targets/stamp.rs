@@ -87,9 +87,7 @@ fuzz_target!(|data: &[u8]| {
     let decided = String::from_utf8_lossy(request.raw_path()).into_owned();
     let stamp = stamps(encoding);
     let decided = stamp.without_tokens(&decided).unwrap_or(decided);
-    stamp
-        .request(&mut request, &permit, &visitor, &decided, None, "id-1")
-        .expect("a verified caller is stampable");
+    stamp.request(&mut request, &permit, &visitor, &decided, None, "id-1").expect("a verified caller is stampable");
 
     assert_eq!(request.raw_path(), decided.as_bytes());
     check_query(decided.split_once('?').map_or("", |(_, query)| query));
@@ -111,7 +109,13 @@ fn stamps(encoding: Encoding) -> &'static Stamp {
             let mut headers = config.identity.clone();
             headers.encoding = encoding;
             let routes = config.routes.iter().map(AsRef::as_ref);
-            Stamp::new(&headers, &config.listen.forwarded_headers, &config.tenants, &config.exchange.token_params, routes)
+            Stamp::new(
+                &headers,
+                &config.listen.forwarded_headers,
+                &config.tenants,
+                &config.exchange.token_params,
+                routes,
+            )
         };
         ENCODINGS.map(stamp).into()
     });

@@ -50,6 +50,32 @@ async fn unfinished_bodies_to_our_endpoints_lock_nobody_out() {
     .await;
 }
 
+/// A body that comes in a packet of its own is waited for, however many others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_bodies_keep_no_other_body_from_coming() {
+    let upstream = Upstream::start().await;
+    let door = Door::start(&format!("[listen]\nmax_connections = 200\n{}", config(&upstream))).await;
+    let head = |length: usize| {
+        format!(
+            "POST /_auth/exchange HTTP/1.1\r\nHost: portal.test\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut half_sent = Vec::new();
+    for _ in 0..60 {
+        let mut client = Client::connect(door.address).await;
+        client.send(format!("{}{{", head(100)).as_bytes()).await;
+        half_sent.push(client);
+    }
+    for user in ["maya", "noah", "ines", "tom"] {
+        let body = format!("{{\"token\":\"{}\"}}", ACME.token(user));
+        let mut client = Client::connect(door.address).await;
+        client.send(head(body.len()).as_bytes()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.send(body.as_bytes()).await;
+        assert_eq!(client.receive(false).await.unwrap().status, 200, "{user}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_to_an_endpoint_of_ours_has_two_seconds() {
     let upstream = Upstream::start().await;
