@@ -78,7 +78,9 @@ pub fn session_cookies(section: &Section<'_>, tenants: &Tenants) -> Names {
         };
         let wrong = match text.value {
             "*" => "is not a cookie name; write session_cookies = \"all\" for every cookie that the app sets",
-            _ if stem.contains('*') => "has a * where none may be; one may stand at the end alone: \"jupyterhub-user-*\"",
+            _ if stem.contains('*') => {
+                "has a * where none may be; one may stand at the end alone: \"jupyterhub-user-*\""
+            }
             _ if !is_cookie_name(stem) => "is not a cookie name; write it as the app sets it: \"sessionid\"",
             value if is_ours(value) => {
                 "is a cookie of Vestibule's own, which a switch of user would expire; name only the app's, or rename session.cookie"
