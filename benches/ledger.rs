@@ -15,7 +15,7 @@ use std::{
 use tokio::{runtime::Runtime, task::JoinSet};
 use vestibule::{
     identity::{Identity, TenantId},
-    ledger::{Cause, Extent, Issued, Ledger, Owner, Revocation, Settings, StoreSettings, Subject, Subjects},
+    ledger::{Cause, Extent, Issued, Ledger, Owner, Person, Revocation, Settings, StoreSettings, Subject, Subjects},
     time::{Clock, UnixTime},
 };
 
@@ -64,7 +64,14 @@ fn write(path: &Path, count: usize) {
                 // They end at any time in the next 12 hours.
                 let until = UnixTime(NOW.0 + 1 + i64::try_from(number * 7_919 % 43_200).unwrap());
                 let owner = Owner::of(&TenantId::new("acme"));
-                let revocation = Revocation { subject, extent: Extent::up_to(NOW), until, owner, cause: Cause::Order };
+                let revocation = Revocation {
+                    subject,
+                    extent: Extent::up_to(NOW),
+                    until,
+                    owner,
+                    cause: Cause::Order,
+                    person: Person::UNKNOWN,
+                };
                 tasks.spawn(async move { ledger.revoke(revocation, NOW).await.unwrap() });
             }
             tasks.join_all().await;

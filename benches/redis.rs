@@ -19,8 +19,8 @@ use tokio::{
 use vestibule::{
     identity::TenantId,
     ledger::{
-        Cause, Extent, Issued, Ledger, Owner, RedisSettings, Revocation, Servers, Settings, Spend, StoreSettings,
-        Subject, Token, Transport,
+        Cause, Extent, Issued, Ledger, Owner, Person, RedisSettings, Revocation, Servers, Settings, Spend,
+        StoreSettings, Subject, Token, Transport,
     },
     server,
     time::{Clock, UnixTime},
@@ -146,7 +146,14 @@ async fn revoking(redis: &Redis) {
                 let subject = Subject::user(&TenantId::new("acme"), &number.to_string());
                 let until = UnixTime(NOW.0 + 43_200);
                 let owner = Owner::of(&TenantId::new("acme"));
-                let revocation = Revocation { subject, extent: Extent::up_to(NOW), until, owner, cause: Cause::Order };
+                let revocation = Revocation {
+                    subject,
+                    extent: Extent::up_to(NOW),
+                    until,
+                    owner,
+                    cause: Cause::Order,
+                    person: Person::UNKNOWN,
+                };
                 assert_eq!(ledger.revoke(revocation, NOW).await, Ok(()));
             }
         })

@@ -68,8 +68,14 @@ fn overrides_method(head: &Head<'_>) -> bool {
         let letters = || name.as_str().bytes().filter(u8::is_ascii_alphanumeric);
         METHOD_OVERRIDES.iter().any(|known| letters().eq(known.bytes()))
     };
-    head.headers.keys().any(is_override)
-        || head.query.is_some_and(|query| query::values(query, |name| name == "_method").next().is_some())
+    head.headers.keys().any(is_override) || head.query.is_some_and(|query| query::has(query, |name, _| is_method(name)))
+}
+
+/// Whether a parameter may override the method, as `_method` does: frameworks take it in any case (`_METHOD`), as a list (`_method[]`),
+/// and other characters for the underscore (PHP: `.method`).
+fn is_method(parameter: &str) -> bool {
+    let letters = parameter.bytes().filter(u8::is_ascii_alphabetic).map(|b| b.to_ascii_lowercase());
+    letters.eq(*b"method")
 }
 
 /// What browsers accept for images, media and styles, and no script asks for by itself.
@@ -144,7 +150,18 @@ mod tests {
             for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
                 assert!(!by_script(method, "/a", lines), "{lines:?}");
             }
-            assert!(!by_script(Method::GET, "/a?b&_method=PUT", lines));
+            for target in [
+                "/a?b&_method=PUT",
+                "/a?_METHOD=PUT",
+                "/a?_Method=PUT&b",
+                "/a?_method[]=PUT",
+                "/a?_method%5B0%5D=PUT",
+                "/a?%5fmethod",
+                "/a?.method=PUT",
+            ] {
+                assert!(!by_script(Method::GET, target, lines), "{target}");
+            }
+            assert!(by_script(Method::GET, "/a?methods=PUT&_methodology&a=_method", lines));
             for name in ["x-http-method-override", "x-http-method", "x-method-override", "x_http.method_override"] {
                 assert!(!by_script(Method::GET, "/a", &[lines, &[(name, "POST")]].concat()), "{name}");
             }

@@ -69,17 +69,8 @@ impl PublicAlgorithm {
 impl Key {
     /// An HS256 key; its secret is at least [`Secret::LEAST`] bytes, which the configuration has checked.
     pub fn shared(id: &str, secret: Secret) -> Self {
-        // HMAC hashes a key that is longer than a block, and fills up a shorter one with zeros (RFC 2104 section 2). Done once here, so
-        // that a verification takes the same time for every key.
-        let mut block = Zeroizing::new([0; HMAC_BLOCK]);
-        let given = secret.expose();
-        if given.len() > HMAC_BLOCK {
-            let digest = aws_lc_rs::digest::digest(&SHA256, given);
-            block[..digest.as_ref().len()].copy_from_slice(digest.as_ref());
-        } else {
-            block[..given.len()].copy_from_slice(given);
-        }
-        let decoding = DecodingKey::from_secret(&*block);
+        // Done once here, so that a verification takes the same time for every key.
+        let decoding = DecodingKey::from_secret(&*hmac_block(&secret));
         Self::new(id, Material::Shared(secret), decoding)
     }
 
@@ -155,6 +146,20 @@ impl Key {
     pub(crate) fn signed(&self, message: &[u8], signature: &str) -> bool {
         is_signed(message, signature, &self.decoding, self.algorithm())
     }
+}
+
+/// The key that HMAC-SHA256 makes of a secret: it hashes one that is longer than a block, and fills up a shorter one with zeros (RFC
+/// 2104 section 2). Secrets with the same block are the same key.
+pub fn hmac_block(secret: &Secret) -> Zeroizing<[u8; HMAC_BLOCK]> {
+    let mut block = Zeroizing::new([0; HMAC_BLOCK]);
+    let given = secret.expose();
+    if given.len() > HMAC_BLOCK {
+        let digest = aws_lc_rs::digest::digest(&SHA256, given);
+        block[..digest.as_ref().len()].copy_from_slice(digest.as_ref());
+    } else {
+        block[..given.len()].copy_from_slice(given);
+    }
+    block
 }
 
 /// Every verification of a token's signature.
@@ -299,6 +304,17 @@ mod tests {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
     use super::*;
+
+    #[test]
+    fn secrets_that_hmac_takes_for_one_key_have_one_block() {
+        let block = |secret: &[u8]| *hmac_block(&Secret::new(secret.to_vec()));
+        let (short, long): (Vec<u8>, Vec<u8>) = ((0..32).collect(), (0..65).collect());
+        let filled = |length: usize| [short.clone(), vec![0; length - short.len()]].concat();
+        assert!(block(&short) == block(&filled(33)) && block(&short) == block(&filled(64)));
+        assert_ne!(block(&short), block(&filled(65)), "that one is hashed");
+        assert_eq!(block(&long), block(aws_lc_rs::digest::digest(&SHA256, &long).as_ref()));
+        assert_ne!(block(&long), block(&long[..64]));
+    }
 
     #[test]
     fn a_long_secret_signs_as_hmac_has_it() {

@@ -16,12 +16,16 @@
 //! when the token is forged: a navigation to a link with a token, which comes from a foreign page by its nature; and a token for
 //! tenants that name no origins, where it is the app's to say which pages may ask. A client that is not a browser may pretend
 //! either, and is not limited then: the limit saves work, it does not keep tokens from being guessed.
+//!
+//! Old browsers, and browsers over plain HTTP, send neither `Origin` nor `Sec-Fetch-Site` with the links and images of a page, but its
+//! `Referer`. One of another origin admits and refuses nothing, and what it comes with counts for nothing ([`counts`]); so do two, and
+//! one that cannot be read.
 
 use std::collections::BTreeSet;
 
 use http::{
     HeaderName, Method,
-    header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE},
+    header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, REFERER, UPGRADE},
 };
 
 use url::Url;
@@ -31,6 +35,8 @@ use crate::{
     token,
     visitor::Visitor,
 };
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The origins of a tenant, or of several: in their ASCII form, `https://app.acme.example` (RFC 6454 section 6.2), or with one label
 /// left open, `https://*.acme.example`.
@@ -143,8 +149,7 @@ impl<'a> Source<'a> {
             // A page of ours with `no-referrer` (Helmet's default) posts its forms with `null`. And a front proxy may lose the port
             // of `Host`, or its scheme.
             Some(origin)
-                if head.single("sec-fetch-site") == Some("same-origin")
-                    && (origin == "null" || visitor.is_own_host(origin)) =>
+                if head.single(SITE) == Some("same-origin") && (origin == "null" || visitor.is_own_host(origin)) =>
             {
                 Self::Own
             }
@@ -186,7 +191,7 @@ pub enum Page {
 impl Page {
     /// Reads `Origin`, else `Sec-Fetch-Site`; what cannot be read is foreign.
     pub fn of(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> Self {
-        let site = head.headers.contains_key("sec-fetch-site").then(|| head.single("sec-fetch-site"));
+        let site = head.headers.contains_key(SITE).then(|| head.single(SITE));
         match Source::of(head, visitor) {
             Source::Own => Self::Known,
             Source::Other(origin) if origins.contains(origin) => Self::Known,
@@ -194,6 +199,21 @@ impl Page {
             Source::Other(_) | Source::Unsaid => Self::Foreign,
         }
     }
+}
+
+/// The origin of the page that a `Referer` names (RFC 9110 section 10.1.3); `None` where there is none, or where it cannot be read.
+pub fn of_referer(head: &Head<'_>) -> Option<String> {
+    let url = Url::parse(head.single(REFERER)?).ok()?;
+    Some(url.origin().ascii_serialization())
+}
+
+/// Whether a forged token counts as a failure of its client: not where another page than ours or the tenants' may have sent it.
+pub fn counts(head: &Head<'_>, visitor: &Visitor, origins: &Origins) -> bool {
+    let says_nothing_else = [ORIGIN, SITE].iter().all(|name| !head.headers.contains_key(name));
+    let is_referred = says_nothing_else && head.headers.contains_key(REFERER);
+    let is_known = |page: &str| visitor.is_own_origin(page) || origins.contains(page);
+    Page::of(head, visitor, origins) == Page::Known
+        && (!is_referred || of_referer(head).is_some_and(|page| is_known(&page)))
 }
 
 /// Whether a page may present a token: where the tenants name no origins it is the app's to say.

@@ -56,7 +56,7 @@ fn tenant_key<'r>(
             None
         }
         None => secret(section).map(|secret| {
-            owners.claim(section, &secret, &tenant.name, Purpose::Signing);
+            owners.claim(section, &secret, &tenant.name, Purpose::Tokens);
             Key::shared(id.unwrap_or_default(), secret)
         }),
     };

@@ -15,12 +15,13 @@ use base64::{
 use zeroize::Zeroizing;
 
 use super::reader::Section;
-use crate::secret::Secret;
+use crate::{keyring::hmac_block, secret::Secret};
 
-/// Whose a secret is, by its digest: each has one use.
+/// Whose a secret is, by its digests: each has one use.
 #[derive(Default)]
 pub struct Owners(HashMap<[u8; 32], Owner>);
 
+#[derive(Clone, PartialEq, Eq)]
 struct Owner {
     name: String,
     /// Where it was named.
@@ -31,8 +32,10 @@ struct Owner {
 /// What a secret is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Signs tokens or seals sessions.
-    Signing,
+    /// Signs tokens, by HMAC-SHA256.
+    Tokens,
+    /// Seals sessions.
+    Sessions,
     /// Lets its holder in somewhere.
     Login,
 }
@@ -40,19 +43,30 @@ pub enum Purpose {
 impl Owners {
     /// Notes that `owner` uses a secret. What surrounds it does not make it another.
     pub fn claim(&mut self, section: &Section<'_>, secret: &Secret, owner: &str, purpose: Purpose) {
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest(&SHA256, core(secret.expose())).as_ref());
-        let Some(first) = self.0.get(&fingerprint) else {
-            let owner = Owner { name: owner.to_owned(), section: section.name.clone(), purpose };
-            self.0.insert(fingerprint, owner);
-            return;
-        };
-        if first.name == owner {
+        let claimant = Owner { name: owner.to_owned(), section: section.name.clone(), purpose };
+        let mut others: Vec<Owner> = Vec::new();
+        for fingerprint in fingerprints(secret, purpose) {
+            let first = self.0.entry(fingerprint).or_insert_with(|| claimant.clone());
+            if *first != claimant && !others.contains(first) {
+                others.push(first.clone());
+            }
+        }
+        for first in &others {
+            claimant.tell(section, first);
+        }
+    }
+}
+
+impl Owner {
+    /// Says that this owner has the secret of another, or the same twice.
+    fn tell(&self, section: &Section<'_>, first: &Self) {
+        let Self { name: owner, purpose, .. } = self;
+        if first.name == *owner {
             section.reader.warn(
                 section.at,
                 format!("{} is the same secret as {}; remove one of them", section.name, first.section),
             );
-        } else if first.purpose == Purpose::Signing && purpose == Purpose::Signing {
+        } else if first.purpose != Purpose::Login && *purpose != Purpose::Login {
             section.reader.report(
                 section.at,
                 format!("{owner} has the same secret as {}; make another with `vestibule secret`, or each could sign for the other", first.name),
@@ -68,6 +82,18 @@ impl Owners {
             );
         }
     }
+}
+
+/// By what a secret is known again: its bytes, for every purpose; and for HMAC the block that it makes of them, because K and K with
+/// zeros behind it, or a long K and its SHA-256, are one key.
+fn fingerprints(secret: &Secret, purpose: Purpose) -> impl Iterator<Item = [u8; 32]> {
+    let of = |bytes: &[u8]| {
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        fingerprint
+    };
+    let block = (purpose == Purpose::Tokens).then(|| of(&*hmac_block(secret)));
+    std::iter::once(of(core(secret.expose()))).chain(block)
 }
 
 const SOURCES: &str = "write { env = \"NAME\" } or { file = \"path\" }";

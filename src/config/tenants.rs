@@ -67,7 +67,7 @@ pub fn session(root: &Section<'_>, owners: &mut Owners) -> Session {
         session.has_keys = true;
         keys::key_id(&key, &mut ids);
         if let Some(secret) = secret(&key) {
-            owners.claim(&key, &secret, "session", Purpose::Signing);
+            owners.claim(&key, &secret, "session", Purpose::Sessions);
             secrets.push(secret);
         }
     }

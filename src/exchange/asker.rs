@@ -1,13 +1,13 @@
 //! Who asks at our own endpoints: a person who clicked, or something that only looks; from which page, and in which frame.
 
-use http::{Method, header::REFERER};
+use http::Method;
 
 use super::{Outcome, Request};
 use crate::{
     credential::Sealed,
     denial::{Reason, Refusal},
     fetch,
-    origin::{ForeignOrigin, Origins, Page, Source},
+    origin::{self, ForeignOrigin, Origins, Page, Source},
     session::Place,
     tenant::Candidates,
 };
@@ -33,8 +33,7 @@ impl Request<'_> {
     /// A click on the portal's own site, or on a page of one of these origins, which may be another site: a `Referer` names it,
     /// that pages can leave out and not invent.
     pub(super) fn is_own_navigation(&self, origins: &Origins) -> bool {
-        let referer = self.head.single(REFERER).and_then(|referer| url::Url::parse(referer).ok());
-        let origin = referer.map(|url| url.origin().ascii_serialization());
+        let origin = origin::of_referer(self.head);
         let is_of = |check: &dyn Fn(&str) -> bool| origin.as_deref().is_some_and(check);
         match (self.head.single("sec-fetch-site"), self.head.single("sec-fetch-mode")) {
             (Some(site), mode) if mode.is_none_or(|mode| mode == "navigate") => match site {

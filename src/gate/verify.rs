@@ -10,7 +10,7 @@ use crate::{
     head::Head,
     identity::{TenantId, Verified},
     ledger::{self, Extent},
-    origin::Page,
+    origin,
     session::{Place, Session, SessionError},
     tenant::{Candidates, Tenant},
     time::UnixTime,
@@ -114,7 +114,7 @@ impl Gate {
         verified: Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let is_forgery = verified.as_ref().is_err_and(|refusal| refusal.reason.is_forgery());
-        if is_forgery && Page::of(head, visitor, candidates.origins()) == Page::Known {
+        if is_forgery && origin::counts(head, visitor, candidates.origins()) {
             self.failures.failed(visitor.client, now);
         }
         verified

@@ -9,7 +9,7 @@ use dashmap::{DashMap, mapref::entry::Entry};
 
 use super::{
     LedgerError,
-    shares::{Owner, Shares},
+    shares::{Shares, Taker},
 };
 use crate::time::UnixTime;
 
@@ -26,7 +26,7 @@ pub(super) struct Bounded<K, V, const POTS: usize> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub pot: usize,
-    pub owner: Owner,
+    pub taker: Taker,
 }
 
 /// Whether a new entry may be refused.
@@ -60,7 +60,7 @@ impl<K: Eq + Hash, V, const POTS: usize> Bounded<K, V, POTS> {
     /// Whether an entry could be added or joined with the one that is there.
     pub fn has_room(&self, key: &K, value: &V) -> bool {
         let place = (self.place_of)(value);
-        self.entries.contains_key(key) || self.pots[place.pot].has_room(place.owner)
+        self.entries.contains_key(key) || self.pots[place.pot].has_room(place.taker)
     }
 
     /// Adds one, where there is a place for it, or has `merge` join it with the one that is there. Whether it is new.
@@ -77,8 +77,8 @@ impl<K: Eq + Hash, V, const POTS: usize> Bounded<K, V, POTS> {
                 merge(entry.get_mut(), new);
                 let after = (self.place_of)(&entry.get().0);
                 if before != after {
-                    self.pots[before.pot].give_back(before.owner);
-                    self.pots[after.pot].take_anyway(after.owner);
+                    self.pots[before.pot].give_back(before.taker);
+                    self.pots[after.pot].take_anyway(after.taker);
                 }
                 Ok(false)
             }
@@ -86,8 +86,8 @@ impl<K: Eq + Hash, V, const POTS: usize> Bounded<K, V, POTS> {
                 let place = (self.place_of)(&new.0);
                 // Taken before it is placed, so that no number of threads exceeds the bound.
                 match room {
-                    Room::Needed => self.pots[place.pot].take(place.owner)?,
-                    Room::Made => self.pots[place.pot].take_anyway(place.owner),
+                    Room::Needed => self.pots[place.pot].take(place.taker)?,
+                    Room::Made => self.pots[place.pot].take_anyway(place.taker),
                 }
                 self.count.fetch_add(1, Ordering::Relaxed);
                 vacant.insert(new);
@@ -102,7 +102,7 @@ impl<K: Eq + Hash, V, const POTS: usize> Bounded<K, V, POTS> {
             let keep = *until > now;
             if !keep {
                 let place = (self.place_of)(value);
-                self.pots[place.pot].give_back(place.owner);
+                self.pots[place.pot].give_back(place.taker);
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
             keep

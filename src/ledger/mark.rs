@@ -3,14 +3,14 @@
 //! | number | |
 //! | --- | --- |
 //! | below 2^62 | issued up to that second, as an earlier version wrote it |
-//! | from 2^62 on | 20 bits for whose it is, 6 for what it is, 36 for the second |
+//! | from 2^62 on | 20 bits for whose it is, 6 for what it is, 36 for the second, or of a session for its user (34) and the cause (1) |
 //! | the last two of all | replaced, ended, as an earlier version wrote them |
 //!
 //! An earlier version that shares the store takes the second kind for a very late time: it refuses more, never less.
 
 use super::{
     extent::{Extent, Reach},
-    shares::Owner,
+    shares::{Owner, Person},
 };
 use crate::{time::UnixTime, token};
 
@@ -29,6 +29,8 @@ pub(super) struct Mark {
     pub extent: Extent,
     pub owner: Owner,
     pub cause: Cause,
+    /// Whose session it is that ended, where it is known.
+    pub person: Person,
 }
 
 const WITH_OWNER: i64 = 1 << 62;
@@ -45,13 +47,14 @@ const SIGNED_OUT: i64 = 61;
 const REPLACED: i64 = 62;
 const ENDED: i64 = 63;
 
+const _: () = assert!(Person::BITS + 1 < KIND_AT);
 const _: () = assert!(OWNER_AT + Owner::BITS == 62 && token::MAX_LEEWAY.as_secs() == MOST_LEAD.unsigned_abs());
 
 impl Mark {
     pub fn to_number(self) -> i64 {
         let (kind, second) = match (self.extent, self.cause) {
-            (Extent::Ended, cause) => (ENDED, i64::from(cause == Cause::Order)),
-            (Extent::Replaced, cause) => (REPLACED, i64::from(cause == Cause::Order)),
+            (Extent::Ended, cause) => (ENDED, self.person.of_session(cause)),
+            (Extent::Replaced, cause) => (REPLACED, self.person.of_session(cause)),
             (Extent::IssuedUpTo(reach), Cause::SignOut) => (SIGNED_OUT, reach.here.0),
             (Extent::IssuedUpTo(reach), Cause::Order) => {
                 (reach.issuer.since(reach.here).clamp(0, MOST_LEAD), reach.here.0)
@@ -83,14 +86,15 @@ impl Mark {
         let bits = number - WITH_OWNER;
         let owner = Owner::of_bits(u32::try_from(bits >> OWNER_AT).ok()?)?;
         let (kind, second) = (bits >> KIND_AT & 63, bits & ((1 << KIND_AT) - 1));
-        let ordered = if second == 0 { Cause::SignOut } else { Cause::Order };
+        let (person, of_session) = Person::and_cause(second);
         let (extent, cause) = match kind {
-            ENDED => (Extent::Ended, ordered),
-            REPLACED => (Extent::Replaced, ordered),
+            ENDED => (Extent::Ended, of_session),
+            REPLACED => (Extent::Replaced, of_session),
             SIGNED_OUT => (Extent::up_to(UnixTime(second)), Cause::SignOut),
             lead => (Extent::IssuedUpTo(Reach::up_to(UnixTime(second), lead)), Cause::Order),
         };
-        Some(Self { extent, owner, cause })
+        let person = if matches!(extent, Extent::IssuedUpTo(_)) { Person::UNKNOWN } else { person };
+        Some(Self { extent, owner, cause, person })
     }
 
     fn of_plain(number: i64) -> Self {
@@ -99,7 +103,7 @@ impl Mark {
             number if number == i64::MAX - 1 => (Extent::Replaced, Cause::SignOut),
             at => (Extent::up_to(UnixTime(at)), Cause::Order),
         };
-        Self { extent, owner: Owner::UNKNOWN, cause }
+        Self { extent, owner: Owner::UNKNOWN, cause, person: Person::UNKNOWN }
     }
 
     /// Two of the same subject as one.
@@ -111,7 +115,20 @@ impl Mark {
         let owner = if one.owner == Owner::UNKNOWN { other.owner } else { one.owner };
         let is_order = one.cause == Cause::Order || other.cause == Cause::Order;
         let cause = if is_order { Cause::Order } else { Cause::SignOut };
-        Self { extent: one.extent.join(other.extent), owner, cause }.to_number()
+        let person = if one.person == Person::UNKNOWN { other.person } else { one.person };
+        Self { extent: one.extent.join(other.extent), owner, cause, person }.to_number()
+    }
+}
+
+impl Person {
+    /// In place of the second, of a session.
+    fn of_session(self, cause: Cause) -> i64 {
+        i64::try_from(self.bits() << 1).unwrap_or(0) | i64::from(cause == Cause::Order)
+    }
+
+    fn and_cause(second: i64) -> (Self, Cause) {
+        let cause = if second & 1 == 0 { Cause::SignOut } else { Cause::Order };
+        (Self::of_bits(u64::try_from(second >> 1).unwrap_or(0)), cause)
     }
 }
 
@@ -127,10 +144,15 @@ mod tests {
             for cause in [Cause::SignOut, Cause::Order] {
                 let ended = [Extent::Ended, Extent::Replaced];
                 let up_to = [0, 1, 1_795_000_000, SECONDS.end - 1].map(|at| Extent::up_to(UnixTime(at)));
-                marks.extend(ended.into_iter().chain(up_to).map(|extent| Mark { extent, owner, cause }));
+                let person = Person::UNKNOWN;
+                marks.extend(ended.into_iter().chain(up_to).map(|extent| Mark { extent, owner, cause, person }));
+                for bits in [1, 1 << 33, u64::MAX] {
+                    marks.extend(ended.map(|extent| Mark { extent, owner, cause, person: Person::of_bits(bits) }));
+                }
             }
             let leads = [1, 29, 60].map(|lead| Extent::IssuedUpTo(Reach::up_to(UnixTime(1_795_000_000), lead)));
-            marks.extend(leads.map(|extent| Mark { extent, owner, cause: Cause::Order }));
+            let (cause, person) = (Cause::Order, Person::UNKNOWN);
+            marks.extend(leads.map(|extent| Mark { extent, owner, cause, person }));
         }
         marks
     }

@@ -12,7 +12,7 @@ pub(super) struct Spent(Bounded<TokenId, Owner, 1>);
 
 impl Spent {
     pub fn new(most: usize) -> Self {
-        let place = |owner: &Owner| Place { pot: 0, owner: *owner };
+        let place = |owner: &Owner| Place { pot: 0, taker: (*owner).into() };
         Self(Bounded::with_room([Shares::new(Division::Shared(most))], place, 0))
     }
 

@@ -43,7 +43,7 @@ pub use mark::Cause;
 use memory::Spent;
 pub use redis::{Address, Login, RedisSettings, Servers, Transport};
 pub use revocations::{Revocation, Revocations};
-pub use shares::Owner;
+pub use shares::{Owner, Person};
 use sights::Sights;
 pub use subjects::{Handle, Subject, Subjects};
 
@@ -264,7 +264,8 @@ impl Ledger {
         self.write(revocation, before).await
     }
 
-    /// Ends a session that is signed out; where there is no room for that, all that its user was issued up to now.
+    /// Ends a session that is signed out; where there is no room for that, or where its user has as many of those already as one
+    /// may, all that the user was issued up to now.
     pub async fn sign_out(&self, session: &Session, tenant: &Tenant, now: UnixTime) -> Result<(), LedgerError> {
         match self.revoke(Revocation::of_session(session, Extent::Ended), now).await {
             Err(LedgerError::Full) => self.revoke(Revocation::of_user(tenant, session, now), now).await,

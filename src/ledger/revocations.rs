@@ -5,7 +5,7 @@ use super::{
     bounded::{Bounded, Place, Room},
     extent::{Extent, Issued, Reach},
     mark::{Cause, Mark},
-    shares::{Division, Owner, Shares},
+    shares::{Division, Owner, Person, Shares, Taker},
     subjects::{Handle, Subject, Subjects},
 };
 use crate::{session::Session, tenant::Tenant, time::UnixTime, token::Whom};
@@ -19,6 +19,8 @@ pub struct Revocation {
     pub until: UnixTime,
     pub owner: Owner,
     pub cause: Cause,
+    /// Whose session it is that ended, where it is known.
+    pub person: Person,
 }
 
 impl Revocation {
@@ -33,19 +35,22 @@ impl Revocation {
         };
         let owner = Owner::of(&tenant.id);
         let until = tenant.outlived(reach.issuer);
-        Self { subject, extent: Extent::IssuedUpTo(reach), until, owner, cause: Cause::Order }
+        let (extent, cause, person) = (Extent::IssuedUpTo(reach), Cause::Order, Person::UNKNOWN);
+        Self { subject, extent, until, owner, cause, person }
     }
 
     /// Ends one session that began up to a time, by its handle and by order.
     pub fn of_handle(tenant: &Tenant, handle: &Handle, at: UnixTime) -> Self {
         let (subject, owner) = (Subject::session(&tenant.id, handle), Owner::of(&tenant.id));
-        Self { subject, extent: Extent::Ended, until: tenant.outlived(at), owner, cause: Cause::Order }
+        let (until, cause, person) = (tenant.outlived(at), Cause::Order, Person::UNKNOWN);
+        Self { subject, extent: Extent::Ended, until, owner, cause, person }
     }
 
     /// Ends one session that was signed out or replaced.
     pub fn of_session(session: &Session, extent: Extent) -> Self {
         let (subject, owner) = (Subject::of_session(session), Owner::of(&session.identity.tenant));
-        Self { subject, extent, until: session.expires_at, owner, cause: Cause::SignOut }
+        let person = Person::of(Subject::user(&session.identity.tenant, &session.identity.user));
+        Self { subject, extent, until: session.expires_at, owner, cause: Cause::SignOut, person }
     }
 
     /// Ends what was issued to the user of a session up to a time: instead of the session, where there is no place for that.
@@ -54,7 +59,8 @@ impl Revocation {
         // By an instance whose clock is ahead it may have begun later than it is here.
         let at = at.max(session.started_at);
         let until = tenant.outlived(at).max(session.expires_at);
-        Self { subject, extent: Extent::up_to(at), until, owner: Owner::of(&tenant.id), cause: Cause::SignOut }
+        let (owner, cause, person) = (Owner::of(&tenant.id), Cause::SignOut, Person::UNKNOWN);
+        Self { subject, extent: Extent::up_to(at), until, owner, cause, person }
     }
 
     /// Whether it would end a session, by its subject the user or that session.
@@ -79,12 +85,12 @@ impl Revocation {
 
     /// How far it reaches and whose it is, as it is kept.
     pub(super) fn number(&self) -> i64 {
-        Mark { extent: self.extent, owner: self.owner, cause: self.cause }.to_number()
+        Mark { extent: self.extent, owner: self.owner, cause: self.cause, person: self.person }.to_number()
     }
 
     pub(super) fn of_number(subject: Subject, number: i64, until: UnixTime) -> Self {
-        let Mark { extent, owner, cause } = Mark::of_number(number);
-        Self { subject, extent, until, owner, cause }
+        let Mark { extent, owner, cause, person } = Mark::of_number(number);
+        Self { subject, extent, until, owner, cause, person }
     }
 
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
@@ -115,7 +121,9 @@ fn place(number: &i64) -> Place {
         (Cause::SignOut, Extent::IssuedUpTo(_)) => 1,
         (Cause::Order, _) => 2,
     };
-    Place { pot, owner: mark.owner }
+    // Orders are not counted by user, whatever session they end.
+    let person = if pot == 0 { mark.person } else { Person::UNKNOWN };
+    Place { pot, taker: Taker { owner: mark.owner, person } }
 }
 
 impl Revocations {
@@ -214,7 +222,8 @@ mod tests {
     fn of_user(name: &str, at: i64, until: i64) -> Revocation {
         let acme = TenantId::new("acme");
         let (subject, extent) = (Subject::user(&acme, name), Extent::up_to(UnixTime(at)));
-        Revocation { subject, extent, until: UnixTime(until), owner: Owner::of(&acme), cause: Cause::SignOut }
+        let (owner, person) = (Owner::of(&acme), Person::UNKNOWN);
+        Revocation { subject, extent, until: UnixTime(until), owner, cause: Cause::SignOut, person }
     }
 
     fn subjects(user: &str) -> Subjects {

@@ -6,15 +6,18 @@
 //! | a user whose sign-outs found no place there, as one | a quarter, divided by the tenants, 16 at least | none |
 //! | an order of a tenant's or an operator's | the same | none |
 //!
+//! Of the sessions that were signed out, one user has [`MOST_OF_ONE`] at most: then the user takes a place of the second kind. Which
+//! user it is stands in the entry ([`Person`]), so a restart and another instance count the same.
+//!
 //! So one tenant can have `max_entries`, and all others their own places still; together they have at most twice as many. No order
 //! takes the place of a sign-out, or the other way round.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::Mutex;
 
-use super::LedgerError;
+use super::{LedgerError, subjects::Subject};
 use crate::identity::TenantId;
 
 /// Whose place an entry takes: 20 bits of a digest of the tenant's id, so that it fits beside what is written of a revocation, and
@@ -45,6 +48,51 @@ impl Owner {
     }
 }
 
+/// Which user of a tenant's an entry is of: 34 bits of the user's subject, so that it fits in what is written of a revocation. Two
+/// users that have the same are counted as one, and only find their sign-outs merged earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Person(u64);
+
+impl Person {
+    /// How many bits one is.
+    pub(super) const BITS: u32 = 34;
+
+    /// Of an entry that is not a user's session, or whose user is not known: by the handle of the session alone, or as an earlier
+    /// version wrote it. Such entries are not counted by user.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// That of a user, by the subject.
+    pub(super) fn of(user: Subject) -> Self {
+        let bits = user.0.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        Self((bits >> (64 - Self::BITS)).max(1))
+    }
+
+    pub(super) fn of_bits(bits: u64) -> Self {
+        Self(bits & ((1 << Self::BITS) - 1))
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// Who takes a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Taker {
+    pub owner: Owner,
+    pub person: Person,
+}
+
+impl From<Owner> for Taker {
+    /// A tenant, whoever of its users it is.
+    fn from(owner: Owner) -> Self {
+        Self { owner, person: Person::UNKNOWN }
+    }
+}
+
+/// How many places one user can have for sessions that were signed out.
+pub(super) const MOST_OF_ONE: u32 = 64;
+
 /// How the places for one kind of entry are divided.
 #[derive(Clone, Copy)]
 pub(super) enum Division {
@@ -69,13 +117,15 @@ struct State {
     /// How many there are beside.
     common: usize,
     taken: HashMap<Owner, usize>,
+    /// By user, where that is known: never more of them than places.
+    by_person: HashMap<Taker, u32>,
     /// How many are taken beside.
     borrowed: usize,
 }
 
 impl Shares {
     pub fn new(division: Division) -> Self {
-        let state = State { own: 0, common: 0, taken: HashMap::new(), borrowed: 0 };
+        let state = State { own: 0, common: 0, taken: HashMap::new(), by_person: HashMap::new(), borrowed: 0 };
         let shares = Self { division, state: Mutex::new(state) };
         shares.among(1);
         shares
@@ -95,48 +145,58 @@ impl Shares {
         state.borrowed = state.taken.values().map(|taken| taken.saturating_sub(state.own)).sum();
     }
 
-    /// Whether the owner could take a place.
-    pub fn has_room(&self, owner: Owner) -> bool {
-        self.state.lock().has_room(owner)
+    /// Whether the taker could take a place.
+    pub fn has_room(&self, taker: Taker) -> bool {
+        self.state.lock().has_room(taker)
     }
 
-    /// Takes a place, unless the owner has none left.
-    pub fn take(&self, owner: Owner) -> Result<(), LedgerError> {
+    /// Takes a place, unless the taker has none left.
+    pub fn take(&self, taker: Taker) -> Result<(), LedgerError> {
         let mut state = self.state.lock();
-        if !state.has_room(owner) {
+        if !state.has_room(taker) {
             return Err(LedgerError::Full);
         }
-        state.take(owner);
+        state.take(taker);
         Ok(())
     }
 
     /// Takes a place, there being one or not: what a store knows must not be left out.
-    pub fn take_anyway(&self, owner: Owner) {
-        self.state.lock().take(owner);
+    pub fn take_anyway(&self, taker: Taker) {
+        self.state.lock().take(taker);
     }
 
     /// Gives a place back.
-    pub fn give_back(&self, owner: Owner) {
+    pub fn give_back(&self, taker: Taker) {
         let state = &mut *self.state.lock();
-        if let Some(taken) = state.taken.get_mut(&owner) {
+        if let Entry::Occupied(mut has) = state.by_person.entry(taker) {
+            *has.get_mut() -= 1;
+            if *has.get() == 0 {
+                has.remove();
+            }
+        }
+        if let Some(taken) = state.taken.get_mut(&taker.owner) {
             if *taken > state.own {
                 state.borrowed = state.borrowed.saturating_sub(1);
             }
             *taken -= 1;
             if *taken == 0 {
-                state.taken.remove(&owner);
+                state.taken.remove(&taker.owner);
             }
         }
     }
 }
 
 impl State {
-    fn has_room(&self, owner: Owner) -> bool {
-        self.taken.get(&owner).is_none_or(|taken| *taken < self.own) || self.borrowed < self.common
+    fn has_room(&self, taker: Taker) -> bool {
+        let is_free = self.taken.get(&taker.owner).is_none_or(|taken| *taken < self.own) || self.borrowed < self.common;
+        is_free && self.by_person.get(&taker).is_none_or(|has| *has < MOST_OF_ONE)
     }
 
-    fn take(&mut self, owner: Owner) {
-        let taken = self.taken.entry(owner).or_default();
+    fn take(&mut self, taker: Taker) {
+        if taker.person != Person::UNKNOWN {
+            *self.by_person.entry(taker).or_default() += 1;
+        }
+        let taken = self.taken.entry(taker.owner).or_default();
         *taken += 1;
         if *taken > self.own {
             self.borrowed += 1;
@@ -148,11 +208,11 @@ impl State {
 mod tests {
     use super::*;
 
-    fn owner(number: u32) -> Owner {
-        Owner::of_bits(number).expect("a few bits")
+    fn owner(number: u32) -> Taker {
+        Owner::of_bits(number).expect("a few bits").into()
     }
 
-    fn takes(shares: &Shares, by: Owner) -> usize {
+    fn takes(shares: &Shares, by: Taker) -> usize {
         (0..).take_while(|_| shares.take(by).is_ok()).count()
     }
 
@@ -192,6 +252,23 @@ mod tests {
         let few = Shares::new(Division::Apart(1));
         few.among(1_000);
         assert_eq!(takes(&few, owner(9)), 16);
+    }
+
+    #[test]
+    fn one_user_leaves_the_others_of_the_tenant_their_places() {
+        let shares = Shares::new(Division::Shared(200));
+        let user = |number| Taker { person: Person::of_bits(number), ..owner(1) };
+        assert_eq!((takes(&shares, user(1)), takes(&shares, user(2))), (64, 64));
+        shares.give_back(user(1));
+        assert!(shares.has_room(user(1)) && !shares.has_room(user(2)));
+        shares.take_anyway(user(1));
+        shares.take_anyway(user(1));
+        shares.give_back(user(1));
+        assert!(!shares.has_room(user(1)), "what must be taken counts");
+        assert_eq!(takes(&shares, user(3)), 64);
+        assert_eq!(takes(&shares, owner(1)), 200 - 3 * 64, "what is not known to be a user's has no other bound");
+        (0..64).for_each(|_| shares.give_back(user(2)));
+        assert_eq!(shares.state.lock().by_person.len(), 2, "who has none is forgotten");
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Lead {
 
 impl Sights {
     pub fn new(most: usize) -> Self {
-        let place = |sight: &Sight| Place { pot: 0, owner: sight.owner };
+        let place = |sight: &Sight| Place { pot: 0, taker: sight.owner.into() };
         let first = Bounded::with_room([Shares::new(Division::Shared(most))], place, 0);
         Self { first, leads: DashMap::new() }
     }

@@ -121,6 +121,17 @@ fn each_mistake_is_named() {
             "[tenants.b]\ndialect = \"gateway\"\nkeys = [{ id = \"k\", env = \"ACME\" }]\n[tenants.acme]",
             "has the same secret as tenants.",
         ),
+        (
+            "[tenants.acme]",
+            "[tenants.b]\ndialect = \"gateway\"\nkeys = [{ id = \"k\", env = \"FILLED_ACME\" }]\n[tenants.acme]",
+            "has the same secret as tenants.",
+        ),
+        (
+            "[tenants.acme]",
+            "[tenants.b]\ndialect = \"gateway\"\nkeys = [{ id = \"k\", env = \"LONG\" }]\n[tenants.c]\ndialect = \"gateway\"\n\
+             keys = [{ id = \"k\", env = \"HASHED_LONG\", format = \"hex\" }]\n[tenants.acme]",
+            "has the same secret as tenants.",
+        ),
         ("[tenants.acme]", "[tenants.\"a b\"]", "tenant \"a b\" is no id"),
         ("dialect = \"gateway\"", "", "tenants.acme has no dialect"),
         ("dialect = \"gateway\"", "dialect = \"custom\"", "does not say which claim is the user"),

@@ -94,12 +94,17 @@ fn with(ask: Ask, lines: &[(&str, &str)]) -> Ask {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_token_counts_by_every_carrier_from_known_pages_and_from_none() {
-    let known: [&[(&str, &str)]; 5] = [
+    let known: [&[(&str, &str)]; 9] = [
         &[],
         &[("Origin", CUSTOMER), ("Sec-Fetch-Site", "cross-site")],
         &[("Origin", "http://portal.test"), ("Sec-Fetch-Site", "same-origin")],
         &[("Sec-Fetch-Site", "same-origin")],
         &[("Sec-Fetch-Site", "none")],
+        &[("Referer", "http://portal.test/tickets?a=b")],
+        &[("Referer", "https://app.acme.example/desk")],
+        // Who says whose page it is, is believed.
+        &[("Referer", "https://evil.test/"), ("Origin", CUSTOMER)],
+        &[("Referer", "https://evil.test/"), ("Sec-Fetch-Site", "none")],
     ];
     for (name, carrier) in CARRIERS.into_iter().chain(LINKS) {
         for lines in known {
@@ -142,6 +147,37 @@ async fn a_token_of_a_foreign_page_is_refused_unseen_and_counts_for_nothing() {
     }
     assert!(!is_limited(&door, &ACME, "portal.test").await);
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_referer_of_another_origin_admits_what_it_did_and_its_forgeries_count_for_nothing() {
+    let (_upstream, door) = door("").await;
+    let foreign: [&[(&str, &str)]; 8] = [
+        &[("Referer", "https://evil.test/")],
+        &[("Referer", "http://evil.test/page?of=http://portal.test/")],
+        &[("Referer", "https://sibling.portal.test/")],
+        &[("Referer", "https://portal.test@evil.test/")],
+        &[("Referer", "http://portal.test/"), ("Referer", "https://evil.test/")],
+        &[("Referer", "http://portal.test/"), ("Referer", "http://portal.test/")],
+        &[("Referer", "/tickets")],
+        &[("Referer", "about:blank")],
+    ];
+    for (at, lines) in foreign.into_iter().enumerate() {
+        for (name, carrier) in CARRIERS.into_iter().chain(LINKS) {
+            for _ in 0..4 {
+                let answer = with(carrier(&door, &forged(&ACME)), lines).send().await;
+                assert_eq!(answer.code(), "token_invalid", "{name} {lines:?}");
+            }
+            let good = if name == "revocation" {
+                ACME.with(json!({ "revoke": "user", "userId": "nobody" }))
+            } else {
+                ACME.with(json!({ "jti": format!("{name} {at}") }))
+            };
+            let answer = with(carrier(&door, &good), lines).send().await;
+            assert!([101, 200, 204, 303].contains(&answer.status), "{name} {lines:?} {}", answer.text());
+        }
+    }
+    assert!(!is_limited(&door, &ACME, "portal.test").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

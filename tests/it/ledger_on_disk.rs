@@ -20,7 +20,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use vestibule::{
     identity::TenantId,
-    ledger::{Cause, Extent, Ledger, OpenError, Owner, Revocation, Settings, Spend, StoreSettings, Subject, Token},
+    ledger::{
+        Cause, Extent, Ledger, OpenError, Owner, Person, Revocation, Settings, Spend, StoreSettings, Subject, Token,
+    },
     time::{Clock, UnixTime},
 };
 
@@ -351,7 +353,8 @@ fn spent(number: usize) -> Token {
 fn revoked(number: usize) -> Revocation {
     let acme = TenantId::new("acme");
     let (subject, owner) = (Subject::user(&acme, &number.to_string()), Owner::of(&acme));
-    Revocation { subject, extent: Extent::up_to(NOW), until: UnixTime(NOW.0 + 600), owner, cause: Cause::Order }
+    let (extent, until, person) = (Extent::up_to(NOW), UnixTime(NOW.0 + 600), Person::UNKNOWN);
+    Revocation { subject, extent, until, owner, cause: Cause::Order, person }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

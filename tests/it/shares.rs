@@ -129,6 +129,40 @@ async fn a_user_who_comes_and_goes_takes_one_place_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_comes_and_goes_keeps_nobody_of_the_tenant_from_signing_out() {
+    let (upstream, door, folder) = door(1_000, "single_use = false").await;
+    for second in 0..1_001 {
+        let session = sign_in(&door, &ACME, &token_at(&ACME, "maya", second)).await;
+        assert_eq!(sign_out(&door, &ACME, &session).await.status, 204, "{second}");
+        door.clock.advance(1);
+    }
+    let has = async |door: &Door, count: usize| {
+        let metrics = Ask::new(door.admin().unwrap(), "GET", "/metrics", "localhost").send().await;
+        assert!(
+            metrics.text().contains(&format!("vestibule_ledger_revocations {count}\n")),
+            "{count}: {}",
+            metrics.text()
+        );
+    };
+    has(&door, 64 + 1).await;
+    for (issuer, users) in [(ACME, 300), (GLOBEX, 400)] {
+        for user in 0..users {
+            comes_and_goes(&door, &issuer, &format!("user-{user}"), 1_001).await;
+        }
+    }
+    // One for each session: nobody else's are merged.
+    has(&door, 64 + 1 + 300 + 400).await;
+    // After a restart it is known whose they are.
+    door.stop().await;
+    let door = Door::start(&file(&upstream, &folder, 1_000, "single_use = false")).await;
+    door.clock.advance(1_002);
+    comes_and_goes(&door, &ACME, "maya", 1_002).await;
+    has(&door, 64 + 1 + 300 + 400).await;
+    comes_and_goes(&door, &ACME, "user-1", 1_002).await;
+    has(&door, 64 + 1 + 300 + 400 + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_tenants_tokens_leave_room_for_anothers() {
     let upstream = Upstream::start().await;
     let door = Door::start(&config(&upstream).replace("memory = true", "memory = true\nmax_entries = 40")).await;

@@ -148,6 +148,7 @@ fn one_secret_for_two_purposes_is_warned_of() {
     let with_token = |name: &str| format!("[listen]\n{token} = {{ env = \"{name}\" }}");
     let redis = |name: &str| format!("redis = {{ url = \"redis://r\", password = {{ env = \"{name}\" }} }}");
     let twice = "{ id = \"k1\", env = \"ACME\" }, { id = \"k2\", env = \"ACME\" }";
+    let filled = "{ id = \"k1\", env = \"ACME\" }, { id = \"k2\", env = \"FILLED_ACME\" }";
     each_warning(&[
         ("[listen]", &with_token("OLD_ACME"), ""),
         ("[listen]", &with_token("ACME"), "listen.admin_token has the same secret as tenants.acme, so whoever"),
@@ -155,6 +156,7 @@ fn one_secret_for_two_purposes_is_warned_of() {
         ("memory = true", &redis("OLD_ACME"), ""),
         ("memory = true", &redis("SESSION"), "ledger.redis.password has the same secret as session, so whoever"),
         ("{ id = \"k1\", env = \"ACME\" }", twice, "tenants.acme.keys[1] is the same secret as tenants.acme.keys[0]"),
+        ("{ id = \"k1\", env = \"ACME\" }", filled, "tenants.acme.keys[1] is the same secret as tenants.acme.keys[0]"),
     ]);
     let both = GOOD.replace("[listen]", &with_token("OLD_ACME")).replace("memory = true", &redis("OLD_ACME"));
     assert!(warnings(&both)[0].contains("ledger.redis.password has the same secret as listen.admin_token"));
