@@ -264,7 +264,7 @@ pub fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &
 mod tests {
     use super::*;
 
-/// As for a route that passes no slashes.
+    /// As for a route that passes no slashes.
     fn parse(target: &str) -> Result<String, HeadError> {
         let headers = HeaderMap::from_iter([(HOST, "Portal.test:8080".parse().expect("valid"))]);
         let head = Head::parse(&Method::GET, target.as_bytes(), None, &headers)?;
