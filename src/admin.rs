@@ -182,8 +182,11 @@ impl Admin {
             Some(user) => Whom::User(user.clone()),
             None => Whom::Everyone,
         };
+        if let Some(Err(e)) = order.user.as_deref().map(token::check_user) {
+            return Err(wrong(&format!("{e}; {}", e.remedy())));
+        }
         let (ordered, ended) = match (&order.user, &order.session, order.everyone) {
-            (Some(user), None, false) if token::is_plain_user(user) => (Ordered::People(&whom), Ended::User(user)),
+            (Some(user), None, false) => (Ordered::People(&whom), Ended::User(user)),
             (None, Some(handle), false) => {
                 let Some(handle) = Handle::parse(handle) else {
                     return Err(wrong("the session is none; copy it from the log line of its exchange"));

@@ -41,7 +41,7 @@ pub enum Fault {
 
 impl Fault {
     /// Whether a route may let it through.
-    fn is_of_slashes(self) -> bool {
+    pub fn is_of_slashes(self) -> bool {
         matches!(self, Self::EmptySegment | Self::EncodedSlash | Self::EncodedBackslash)
     }
 }

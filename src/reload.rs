@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Problem, Severity, Sources},
     live::Live,
     log, systemd,
+    time::Clock,
     watch::{Touch, Watch},
 };
 
@@ -174,7 +175,7 @@ impl Files {
     }
 
     fn read(&mut self) -> Option<Read> {
-        Some(Config::load_noting(&self.file))
+        Some(Config::load_noting(&self.file, Clock::system().now()))
     }
 
     fn put(&mut self, (config, sources): Read, live: &Live) {

@@ -207,7 +207,7 @@ fn seconds(span: Duration) -> i64 {
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
+    let number = saturated(number)?;
     let seconds = match unit {
         "ms" => return Some(Duration::from_millis(number)),
         "s" => 1,
@@ -216,7 +216,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => 86_400,
         _ => return None,
     };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    Some(Duration::from_secs(number.saturating_mul(seconds)))
+}
+
+/// A row of digits; a number too large to count is the largest there is, so that bounds tell what is wrong with it.
+pub fn saturated(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// Writes a duration as the configuration spells it, in its largest whole unit.
@@ -242,7 +248,10 @@ mod tests {
         assert_eq!(parse_duration("90s"), Some(Duration::from_secs(90)));
         assert_eq!(parse_duration("30d"), Some(Duration::from_secs(2_592_000)));
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
-        for wrong in ["", "10", "h", "-1s", "1.5h", "1h30m", " 1s", "99999999999999999999s"] {
+        for beyond in ["99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(parse_duration(beyond), Some(Duration::from_secs(u64::MAX)), "{beyond}");
+        }
+        for wrong in ["", "10", "h", "-1s", "1.5h", "1h30m", " 1s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(spell_duration(Duration::from_secs(43_200)), "12h");

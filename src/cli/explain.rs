@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::say;
 use crate::{
-    config::Config,
+    config::{Config, host_remedy},
     denial::{Reason, Refusal},
     gate::{Caller, Gate, Permit},
     head::{Head, HeadError},
@@ -140,7 +140,7 @@ impl Decided {
             Ok(allowed) => lines.push(allowed.clone()),
             Err(reason) => {
                 lines.push(format!("  FAIL  {reason}"));
-                lines.push(format!("        remedy: {}", remedy(reason)));
+                lines.push(format!("        remedy: {}", remedy(reason, host)));
                 lines.push(format!("denied: {}", reason.denial().spelling().code));
             }
         }
@@ -160,10 +160,14 @@ fn step_of(reason: &Reason) -> Step {
     }
 }
 
-fn remedy(reason: &Reason) -> Cow<'static, str> {
+fn remedy(reason: &Reason, host: &str) -> Cow<'static, str> {
     let text = match reason {
         Reason::Token(error) => return error.remedy(),
         Reason::Head(HeadError::Method) => "use another method",
+        Reason::Head(HeadError::HostInvalid) => return host_remedy(host).into(),
+        Reason::Head(HeadError::Path(error)) if error.fault.is_of_slashes() => {
+            "ask for a plain path, or add encoded_slashes = true to the route if its app takes such paths"
+        }
         Reason::Head(_) => "ask for a plain path of a plain host",
         Reason::Route(RouteError::None) => "add a [[routes]] entry for this host and path, or give --host",
         Reason::Route(RouteError::Method(_)) => "add the method to the route's methods",

@@ -207,7 +207,7 @@ fn say(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file).map_err(|problems| errors(&problems))
+    Config::load(file, Clock::system().now()).map_err(|problems| errors(&problems))
 }
 
 /// Where the Vestibule of a file listens, whatever else is in the file.
@@ -229,7 +229,7 @@ fn lines(problems: &[Problem]) -> Failure {
 
 fn run(file: &Path, filter: &str) -> Result<ExitCode, Failure> {
     let predecessor = Predecessor::find()?;
-    let (config, sources) = Config::load_noting(file);
+    let (config, sources) = Config::load_noting(file, Clock::system().now());
     let config = config.map_err(|problems| errors(&problems)).inspect_err(|failure| {
         if let Some(predecessor) = &predecessor {
             predecessor.failed(failure);
@@ -269,7 +269,7 @@ enum Warnings {
 }
 
 fn check(file: &Path) -> Result<(ExitCode, Warnings), Failure> {
-    let config = Config::check(file).map_err(|problems| lines(&problems))?;
+    let config = Config::check(file, Clock::system().now()).map_err(|problems| lines(&problems))?;
     let warnings = if config.warnings.is_empty() {
         Warnings::None
     } else {

@@ -11,6 +11,7 @@ use crate::{
     secret::random,
     tenant::Tenant,
     time::{UnixTime, spell_duration},
+    token,
 };
 
 /// What a token is to say.
@@ -60,6 +61,7 @@ fn claims(tenant: &Tenant, wanted: &Wanted, now: UnixTime) -> Result<Map<String,
         let most = spell_duration(rules.max_lifetime);
         return Err(format!("tokens of {} live {most} at most; give a shorter --ttl", tenant.id));
     }
+    token::check_user(&wanted.user).map_err(|e| format!("{e}; {}", e.remedy()))?;
     let names = &rules.claims;
     let mut set = Claims::default();
     set.put(&names.user, json!(wanted.user), "--user")?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use toml::de::DeValue;
 
 use super::reader::Section;
-use crate::time::{UnixTime, parse_duration, spell_duration};
+use crate::time::{UnixTime, parse_duration, saturated, spell_duration};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -73,7 +73,16 @@ impl Section<'_> {
             let text = value.as_datetime()?.to_string();
             text.parse::<Timestamp>().ok().map(|at| UnixTime(at.as_second()))
         };
-        Some(self.read(key, "a date; write 2026-12-01T00:00:00Z, without quotes", read)?.value)
+        let given = self.raw(key).and_then(DeValue::as_datetime);
+        let is_beyond = given.is_some_and(|given| {
+            given.offset.is_some() && given.date.is_some_and(|date| date.year == 9_999 && date.month == 12)
+        });
+        let wanted = if is_beyond {
+            "a date that can be counted; write at most 9999-12-30T00:00:00Z, or remove it for no end"
+        } else {
+            "a date; write 2026-12-01T00:00:00Z, without quotes"
+        };
+        Some(self.read(key, wanted, read)?.value)
     }
 
     fn within<T: Copy + PartialOrd>(
@@ -97,9 +106,9 @@ impl Section<'_> {
 fn parse_size(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
+    let number = saturated(number)?;
     let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    number.checked_mul(unit)
+    Some(number.saturating_mul(unit))
 }
 
 /// In its largest whole unit.
@@ -115,9 +124,10 @@ mod tests {
     #[test]
     fn sizes_are_a_number_and_a_unit() {
         assert_eq!(parse_size("32KiB"), Some(32_768));
+        assert_eq!(parse_size("18446744073709551615KiB"), Some(u64::MAX));
         assert_eq!(spell_size(1 << 20), "1MiB");
         assert_eq!(spell_size(16), "16B");
-        for wrong in ["", "32", "KiB", "32KB", "-1B", "18446744073709551615KiB"] {
+        for wrong in ["", "32", "KiB", "32KB", "-1B"] {
             assert_eq!(parse_size(wrong), None, "{wrong}");
         }
     }

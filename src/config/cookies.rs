@@ -1,5 +1,7 @@
 //! Names of cookies: the session's, and those of the app that may not outlive it.
 
+use toml::de::DeValue;
+
 use super::reader::{Placed, Section};
 use crate::{
     leftovers::{self, MOST_NAMES, Name, Names, is_cookie_name},
@@ -64,7 +66,22 @@ pub fn session_cookies(section: &Section<'_>, tenants: &Tenants) -> Names {
         section.text(KEY);
         return Names::All;
     }
+    let is_all = |text: &str| text.eq_ignore_ascii_case("all");
+    if section.raw(KEY).and_then(DeValue::as_str).is_some_and(is_all) {
+        section.text(KEY);
+        section.problem(KEY, format!("{}.{KEY} is in lower case; write {KEY} = \"all\"", section.name));
+        return Names::All;
+    }
     let texts = section.texts(KEY).unwrap_or_default();
+    for text in texts.iter().filter(|text| is_all(text.value)) {
+        section.reader.warn(
+            text.at,
+            format!(
+                "{:?} in a list is one cookie of that name; write {KEY} = \"all\" for every cookie that the app sets",
+                text.value
+            ),
+        );
+    }
     if texts.len() > MOST_NAMES {
         section.problem(KEY, format!("{}.{KEY} has more than {MOST_NAMES} names; write \"all\"", section.name));
     }

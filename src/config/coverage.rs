@@ -12,7 +12,7 @@ use crate::route::{Policy, Refusals, Route, RouteTable};
 const METHODS: [Method; 7] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
 
-/// Warns, at each laxer route, of the first stricter one it covers.
+/// Warns, at each laxer route, of the stricter ones it covers: those of longer paths first, which the host can have a route for.
 pub fn check(sections: &[Section<'_>], routes: &[Arc<Route>]) {
     if routes.iter().all(|route| route.pattern.host.is_none()) {
         return;
@@ -29,25 +29,44 @@ pub fn check(sections: &[Section<'_>], routes: &[Arc<Route>]) {
         let prefix = path.strip_suffix('/').unwrap_or(path);
         let start = wide.partition_point(|(_, route)| route.pattern.path.as_str() < prefix);
         let below = wide[start..].iter().take_while(|(_, route)| route.pattern.path.starts_with(prefix));
-        let covered = below
+        let mut covered = below
             .filter(|(_, strict)| is_wider(strict, host) && is_laxer(lax, strict))
-            .find(|(_, strict)| answers(&table, lax, host, strict));
-        if let Some((number, strict)) = covered {
-            section.warning(
-                "path",
-                format!(
-                    "{} {path:?} of {host} is {} and comes before routes[{number}] {:?} of {}, which is {}; give {host} a \
-                     route for {:?}",
-                    section.name,
-                    spelled(lax),
-                    strict.pattern.path,
-                    strict.pattern.host.as_deref().unwrap_or("any host"),
-                    spelled(strict),
-                    strict.pattern.path,
-                ),
-            );
-        }
+            .filter(|(_, strict)| answers(&table, lax, host, strict))
+            .peekable();
+        let Some(first) = covered.peek().copied().copied() else { continue };
+        // Of those that the host can be given a route for. At the path of the laxer one it has a route already.
+        let deeper: Vec<_> =
+            covered.copied().filter(|(_, strict)| strict.pattern.path.len() > path.len()).take(MOST_NAMED).collect();
+        let remedy = if deeper.is_empty() {
+            format!("make it as strict or remove it, unless {host} is meant to be open")
+        } else {
+            let paths: Vec<_> = deeper.iter().map(|(_, strict)| format!("{:?}", strict.pattern.path)).collect();
+            format!("give {host} a route for {}", paths.join(", for "))
+        };
+        let strict: Vec<_> = if deeper.is_empty() { vec![first] } else { deeper };
+        let strict: Vec<_> = strict.into_iter().map(|(number, strict)| described(number, strict)).collect();
+        section.warning(
+            "path",
+            format!(
+                "{} {path:?} of {host} is {} and comes before {}; {remedy}",
+                section.name,
+                spelled(lax),
+                strict.join(", before "),
+            ),
+        );
     }
+}
+
+/// The most stricter routes that are named at a laxer one.
+const MOST_NAMED: usize = 3;
+
+fn described(number: usize, strict: &Route) -> String {
+    format!(
+        "routes[{number}] {:?} of {}, which is {}",
+        strict.pattern.path,
+        strict.pattern.host.as_deref().unwrap_or("any host"),
+        spelled(strict),
+    )
 }
 
 fn is_of_one_host(route: &Route) -> bool {

@@ -57,6 +57,11 @@ enum Port {
     Dropped,
 }
 
+/// What to write for a text that is not the host of a request.
+pub fn host_remedy(text: &str) -> String {
+    remedy(text, Port::Kept)
+}
+
 /// What to write for a text that is no host.
 fn remedy(text: &str, port: Port) -> String {
     const EXAMPLE: &str = "write it as \"support.acme.example\"";
@@ -140,7 +145,11 @@ fn parse_server(text: &str) -> Result<ServerAddress, String> {
             Ok(ServerAddress::Socket(address))
         };
     }
+    if let Some((address, port)) = unbracketed(text) {
+        return Err(format!("an IPv6 address with a port stands in brackets; write \"[{address}]:{port}\""));
+    }
     if let Some((name, Some(port))) = endpoint(text).filter(|(name, _)| !name.starts_with('[')) {
+        check_numbers(&name, port)?;
         return if port == 0 { Err(no_port(&name)) } else { Ok(ServerAddress::Name(name, port)) };
     }
     let (authority, is_url) = authority(text);
@@ -156,6 +165,31 @@ fn parse_server(text: &str) -> Result<ServerAddress, String> {
         None => Err(format!("it has no port; write \"{host}:3000\"")),
         Some(port) if port.parse::<u16>().is_err() => Err(format!("ports go to 65535; write \"{host}:3000\"")),
         Some(port) => Err(format!("write it so: \"{host}:{port}\"")),
+    }
+}
+
+/// An IPv6 address with a port after it, without brackets. A port of one digit is rather the end of the address.
+pub fn unbracketed(text: &str) -> Option<(&str, u16)> {
+    let (address, digits) = text.rsplit_once(':')?;
+    let is_port = digits.len() > 1 && digits.bytes().all(|b| b.is_ascii_digit());
+    address.parse::<Ipv6Addr>().ok().filter(|_| is_port)?;
+    Some((address, digits.parse().ok().filter(|port| *port > 0)?))
+}
+
+/// Refuses what resolvers read as an IPv4 address though it is not written as one: `127.1`, octal and hexadecimal numbers.
+fn check_numbers(name: &str, port: u16) -> Result<(), String> {
+    let is_number = |label: &str| {
+        let hexadecimal = label.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        hexadecimal.is_some() || !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit())
+    };
+    match url::Host::parse(name) {
+        Ok(url::Host::Ipv4(address)) if name != address.to_string() => {
+            Err(format!("resolvers read it as an IPv4 address; write its four decimal numbers: \"{address}:{port}\""))
+        }
+        Err(_) if name.trim_end_matches('.').rsplit('.').next().is_some_and(is_number) => {
+            Err(format!("an IPv4 address has four decimal numbers up to 255; write \"127.0.0.1:{port}\""))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -274,6 +308,17 @@ mod tests {
             ("app:99999", r#"ports go to 65535; write "app:3000""#),
             ("a..b:3000", "write \"127.0.0.1:3000\""),
             (".:3000", "write \"127.0.0.1:3000\""),
+            ("::1:3000", r#"stands in brackets; write "[::1]:3000""#),
+            ("::ffff:127.0.0.1:3000", r#"stands in brackets; write "[::ffff:127.0.0.1]:3000""#),
+            ("2001:db8::5:8080", r#"write "[2001:db8::5]:8080""#),
+            ("2001:db8::5", r#"it has no port; write "[2001:db8::5]:3000""#),
+            ("127.1:3000", r#"write its four decimal numbers: "127.0.0.1:3000""#),
+            ("010.0.0.1:3000", r#"write its four decimal numbers: "8.0.0.1:3000""#),
+            ("0x7f.1:3000", r#"write its four decimal numbers: "127.0.0.1:3000""#),
+            ("2130706433:3000", r#"write its four decimal numbers: "127.0.0.1:3000""#),
+            ("127.0.0.1.:3000", r#"write its four decimal numbers: "127.0.0.1:3000""#),
+            ("256.0.0.1:3000", r#"four decimal numbers up to 255; write "127.0.0.1:3000""#),
+            ("1.2.3.4.5:3000", "four decimal numbers up to 255"),
         ] {
             let told = parse_server(text).err().unwrap_or_default();
             assert!(told.contains(said), "{text}: {told}");

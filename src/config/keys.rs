@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     reader::Section,
-    secrets::{Owners, Purpose, read_file, secret},
+    secrets::{Owners, Purpose, read_file, read_others, secret},
 };
 use crate::{
     keyring::{Fingerprint, Key, KeyRing, PublicAlgorithm},
@@ -25,7 +25,21 @@ pub fn tenant_keys(tenant: &Section<'_>, owners: &mut Owners) -> KeyRing {
         tenant.problem("keys", format!("{} has more than {} keys; remove old ones", tenant.name, KeyRing::MOST));
     }
     let mut ids = HashSet::new();
-    KeyRing(sections.iter().filter_map(|section| tenant_key(section, tenant, &mut ids, owners)).collect())
+    let keys: Vec<_> = sections.iter().filter_map(|section| tenant_key(section, tenant, &mut ids, owners)).collect();
+    if let Some(now) = tenant.reader.now
+        && keys.len() == sections.len()
+        && !keys.is_empty()
+        && !keys.iter().any(|key| key.is_valid(now))
+    {
+        tenant.warning(
+            "keys",
+            format!(
+                "no key of {} is in force now, so that nobody can sign in; add one, or change not_before and not_after",
+                tenant.name
+            ),
+        );
+    }
+    KeyRing(keys)
 }
 
 fn tenant_key<'r>(
@@ -38,7 +52,13 @@ fn tenant_key<'r>(
     let algorithm = section.choice("algorithm", &algorithms());
     section.refuse("jwks_file", "jwks_file is not yet supported; name each key's PEM by public_key_file");
     section.offer("public_key_file");
+    if section.has("public_key") {
+        read_others(section);
+        section.text("public_key_file");
+    }
+    section.refuse("public_key", "public_key is no key; name the PEM file, as public_key_file = \"….pem\"");
     let key = match algorithm.flatten() {
+        _ if section.has("public_key") => None,
         Some(algorithm) => public_key(section, id.unwrap_or_default(), algorithm),
         None if section.has("public_key_file") && section.is_text("algorithm", "HS256") => {
             section.refuse(

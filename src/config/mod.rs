@@ -1,5 +1,6 @@
 //! The configuration: what is needed to serve, made in one step from what was written, every problem told at once.
 
+mod addresses;
 mod bounds;
 mod cookies;
 mod coverage;
@@ -31,8 +32,10 @@ use crate::{
     secret::Secret,
     session::SessionKeys,
     tenant::Tenants,
+    time::UnixTime,
 };
 
+pub use hosts::host_remedy;
 pub use identity::{Encoding, IdentityHeaders};
 pub use problem::{Problem, Severity};
 pub use reach::Reach;
@@ -62,18 +65,18 @@ pub struct Config {
 
 impl Config {
     /// Loads a file, with the secrets and keys it names. Where it is wrong, its warnings are among the problems.
-    pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
-        load(file, Occasion::Run).0
+    pub fn load(file: &Path, now: UnixTime) -> Result<Self, Vec<Problem>> {
+        load(file, Occasion::Run, now).0
     }
 
     /// Loads a file, and looks at what a server would meet besides.
-    pub fn check(file: &Path) -> Result<Self, Vec<Problem>> {
-        load(file, Occasion::Check).0
+    pub fn check(file: &Path, now: UnixTime) -> Result<Self, Vec<Problem>> {
+        load(file, Occasion::Check, now).0
     }
 
     /// Loads a file, and says what was read for it, be it right or wrong.
-    pub fn load_noting(file: &Path) -> (Result<Self, Vec<Problem>>, Sources) {
-        load(file, Occasion::Run)
+    pub fn load_noting(file: &Path, now: UnixTime) -> (Result<Self, Vec<Problem>>, Sources) {
+        load(file, Occasion::Run, now)
     }
 
     /// Checks a text as if it stood in `file`, whose folder is where its relative paths start. `env` is what
@@ -118,14 +121,14 @@ impl Config {
     }
 }
 
-fn load(file: &Path, occasion: Occasion) -> (Result<Config, Vec<Problem>>, Sources) {
+fn load(file: &Path, occasion: Occasion, now: UnixTime) -> (Result<Config, Vec<Problem>>, Sources) {
     let mut sources = Sources::default();
     let text = match text_of(file, &mut sources) {
         Ok(text) => text,
         Err(problem) => return (Err(vec![problem]), sources),
     };
     let env = |name: &str| std::env::var(name).ok();
-    let reader = Reader::new(file, &text, &env).on(occasion);
+    let reader = Reader::new(file, &text, &env).on(occasion, now);
     let config = read(&reader);
     sources.extend(reader.sources());
     (judged(config, reader), sources)

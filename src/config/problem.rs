@@ -30,6 +30,18 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The section for which other programs have another name, as a remedy; near names would lead astray.
+pub fn of_other_programs(section: &str) -> Option<&'static str> {
+    match section.to_ascii_lowercase().as_str() {
+        "server" | "servers" | "http" | "https" | "bind" | "port" | "address" | "listener" | "listeners" | "web"
+        | "host" => Some("; write [listen]"),
+        "backend" | "backends" | "proxy" | "proxies" | "proxy_pass" | "service" | "services" | "app" | "apps" => {
+            Some("; write [upstreams.NAME]")
+        }
+        _ => None,
+    }
+}
+
 /// `; did you mean …` the nearest name, else `; use one of` all.
 pub fn instead<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();

@@ -14,9 +14,10 @@ use toml::{
 };
 
 use super::{
-    problem::{Problem, Severity, instead},
+    problem::{Problem, Severity, instead, of_other_programs},
     sources::Sources,
 };
+use crate::time::UnixTime;
 
 /// Where `{ env = "NAME" }` looks.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -40,6 +41,8 @@ pub struct Reader<'a> {
     pub folder: &'a Path,
     pub env: Environment<'a>,
     pub occasion: Occasion,
+    /// When it is read, for what depends on it; a text alone is read at no time.
+    pub now: Option<UnixTime>,
     problems: RefCell<Vec<(usize, Severity, String)>>,
     /// Those of other files that the document names.
     elsewhere: RefCell<Vec<Problem>>,
@@ -55,25 +58,43 @@ impl<'a> Reader<'a> {
             folder: file.parent().unwrap_or(Path::new("")),
             env,
             occasion: Occasion::Text,
+            now: None,
             problems: RefCell::default(),
             elsewhere: RefCell::default(),
             sources: RefCell::default(),
         }
     }
 
-    /// Reads for another occasion than [`Occasion::Text`].
-    pub fn on(self, occasion: Occasion) -> Self {
-        Self { occasion, ..self }
+    /// Reads for another occasion than [`Occasion::Text`], at a time.
+    pub fn on(self, occasion: Occasion, now: UnixTime) -> Self {
+        Self { occasion, now: Some(now), ..self }
     }
 
     /// Parses the text; syntax errors become problems, all of them.
     pub fn parse(&self) -> Spanned<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            if let Some(name) = self.table_and_list(at) {
+                let what = format!("[{name}] and [[{name}]] cannot both be there; write [[{name}]] for [{name}]");
+                self.report(at, what);
+                continue;
+            }
             let what = error.message().replace('\n', ", ");
-            self.report(error.span().map_or(0, |span| span.start), format!("{what}; the file is not TOML here"));
+            self.report(at, format!("{what}; the file is not TOML here"));
         }
         table
+    }
+
+    /// The name in the header at a byte of the text, where it is that of a table here and that of a list elsewhere.
+    fn table_and_list(&self, at: usize) -> Option<&'a str> {
+        let header = |line: &'a str| line.split('#').next().unwrap_or_default().trim();
+        let start = self.text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = header(self.text[start..].lines().next()?);
+        let name = line.strip_prefix('[')?.strip_suffix(']')?;
+        let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        let has = |wanted: &str| self.text.lines().any(|line| header(line) == wanted);
+        (has(&format!("[{name}]")) && has(&format!("[[{name}]]"))).then_some(name)
     }
 
     /// Notes a problem at a byte of the text.
@@ -344,6 +365,11 @@ impl<'r> Section<'r> {
         texts
     }
 
+    /// What stands at a key, for a remedy that depends on it; nothing counts as read.
+    pub fn raw(&self, key: &str) -> Option<&'r DeValue<'r>> {
+        self.table.get(key).map(Spanned::get_ref)
+    }
+
     /// Whether a key holds that very string.
     pub fn is_text(&self, key: &str, text: &str) -> bool {
         self.table.get(key).is_some_and(|value| value.get_ref().as_str() == Some(text))
@@ -390,7 +416,9 @@ impl Drop for Section<'_> {
             if !is(&[Known::Read, Known::Refused]) {
                 let at = key.span().start;
                 let others = known.iter().filter(|(_, how)| *how != Known::Refused).map(|(key, _)| *key);
-                self.reader.report(at, format!("{} is no key{}", self.path(name), instead(name, others)));
+                let known_elsewhere = of_other_programs(name).filter(|_| self.name.is_empty());
+                let remedy = known_elsewhere.map_or_else(|| instead(name, others), str::to_owned);
+                self.reader.report(at, format!("{} is no key{remedy}", self.path(name)));
             }
         }
     }

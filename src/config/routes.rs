@@ -142,17 +142,36 @@ const PATTERN: [char; 9] = ['*', '{', '}', '<', '>', '^', '|', '"', '`'];
 fn check_pattern(section: &Section<'_>, path: Placed<&str>) {
     let text = path.value;
     if let Some(at) = text.find(PATTERN) {
-        let prefix = text[..at].rfind('/').map_or("/", |slash| &text[..slash.max(1)]);
+        let prefix = literal(text, at);
         section.reader.report(
             path.at,
             format!("{text:?} is no pattern: a path is for all that begins with it; write {prefix:?}"),
         );
-    } else if text.split('/').any(|segment| segment.starts_with(':') && segment.len() > 1) || text.ends_with('$') {
+    } else if let Some(at) = parameter(text).or_else(|| text.ends_with('$').then_some(text.len() - 1)) {
+        let prefix = literal(text, at);
         section.reader.warn(
             path.at,
-            format!("{text:?} is taken to the letter, with its : or $; write the beginning of the paths it is for"),
+            format!(
+                "{text:?} is taken to the letter, with its : or $; write the beginning of the paths it is for: {prefix:?}"
+            ),
         );
     }
+}
+
+/// Where a segment begins that is written as a parameter, such as `:id`.
+fn parameter(path: &str) -> Option<usize> {
+    path.match_indices("/:")
+        .map(|(slash, _)| slash + 1)
+        .find(|at| !matches!(path.as_bytes().get(at + 1), None | Some(b'/')))
+}
+
+/// What stands before a pattern, to the byte: a prefix shorter by a segment would be for paths that nobody named.
+fn literal(path: &str, pattern: usize) -> &str {
+    let before = &path[..pattern];
+    // A group or class that the pattern is in, and the dot of `.*`.
+    let before = before.find(['(', '[']).map_or(before, |at| &before[..at]);
+    let before = if path[pattern..].starts_with('*') { before.strip_suffix('.').unwrap_or(before) } else { before };
+    if before.is_empty() { "/" } else { before }
 }
 
 fn path(section: &Section<'_>) -> String {

@@ -101,6 +101,9 @@ const SOURCES: &str = "write { env = \"NAME\" } or { file = \"path\" }";
 /// What people call a secret that they write down here.
 const INLINE: [&str; 5] = ["secret", "value", "key", "password", "token"];
 
+/// What people call the file of a secret.
+const FILES: [&str; 4] = ["secret_file", "key_file", "path", "filename"];
+
 /// The fewest different bytes in a secret. 32 random ones never have as few; a row of spaces or equals signs has one.
 const LEAST_DISTINCT: usize = 8;
 
@@ -184,17 +187,34 @@ struct Found {
     around: Option<&'static str>,
 }
 
+/// Takes the keys of a secret as known where another one is refused: one problem is enough.
+pub fn read_others(section: &Section<'_>) {
+    for key in ["env", "file", "format"] {
+        section.text(key);
+    }
+}
+
 fn find(section: &Section<'_>) -> Option<Found> {
     if let Some(key) = INLINE.into_iter().find(|key| section.has(key)) {
-        for key in ["env", "file", "format"] {
-            section.offer(key);
-        }
+        read_others(section);
         section.refuse(key, format!("{}.{key} is a secret in this file, where none may be; {SOURCES}", section.name));
+        return None;
+    }
+    if let Some(key) = FILES.into_iter().find(|key| section.has(key)) {
+        read_others(section);
+        section.refuse(key, format!("{}.{key} is no key; write file for it", section.name));
         return None;
     }
     let (env, file) = (section.text("env"), section.text("file"));
     let format = section.choice("format", &FORMATS).unwrap_or(Format::Text);
     let text = match (env, file) {
+        (Some(name), None) if name.value.is_empty() || name.value.contains(['=', '\0']) => {
+            section.problem(
+                "env",
+                format!("{:?} is not the name of an environment variable; write env = \"NAME\"", name.value),
+            );
+            return None;
+        }
         (Some(name), None) => match (section.reader.env)(name.value) {
             Some(text) => Zeroizing::new(text.into_bytes()),
             None => {
@@ -226,7 +246,8 @@ fn find(section: &Section<'_>) -> Option<Found> {
     match decode(&text, format) {
         Some(bytes) => Some(Found { bytes, around }),
         None => {
-            let remedy = around.map_or("check `format`".to_owned(), |around| format!("it {around}: remove that"));
+            let remedy = around.or_else(|| within(&text, format));
+            let remedy = remedy.map_or("check `format`".to_owned(), |what| format!("it {what}: remove that"));
             section.problem(key, format!("{} does not hold the format it is said to have; {remedy}", section.name));
             None
         }
@@ -235,6 +256,10 @@ fn find(section: &Section<'_>) -> Option<Found> {
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 const QUOTES: [char; 3] = ['"', '\'', '`'];
+/// Those of word processors and chats, where a secret was pasted from.
+const CURLY: [char; 10] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»', '‛'];
+/// What is not seen, and `trim` leaves.
+const INVISIBLE: [char; 6] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{2060}', '\u{feff}'];
 
 /// What stands around a text without belonging to it, as a verb and its object.
 fn around(text: &[u8]) -> Option<&'static str> {
@@ -242,12 +267,20 @@ fn around(text: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(text).ok()?;
     if text.starts_with(BYTE_ORDER_MARK) {
         Some("begins with a byte order mark")
+    } else if text.ends_with('\0') {
+        Some("ends with a NUL byte")
     } else if text.ends_with(['\r', '\n']) {
         Some("ends with a line end")
     } else if text.trim() != text {
         Some("has white space around it")
     } else if QUOTES.iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote)) {
         Some("has quotes around it")
+    } else if text.starts_with(CURLY) && text.ends_with(CURLY) {
+        Some("has quotes around it")
+    } else if text.starts_with(INVISIBLE) || text.ends_with(INVISIBLE) {
+        Some("has an invisible character around it, such as U+200B")
+    } else if assigned(text).is_some() {
+        Some("begins with a name and \"=\", like a line of an environment file")
     } else {
         None
     }
@@ -256,15 +289,42 @@ fn around(text: &[u8]) -> Option<&'static str> {
 /// A secret without what may stand around it.
 fn core(secret: &[u8]) -> &[u8] {
     let Ok(text) = std::str::from_utf8(secret) else { return secret };
-    text.trim_start_matches(BYTE_ORDER_MARK).trim().trim_matches(QUOTES).as_bytes()
+    let is_around = |c: char| {
+        c.is_whitespace() || c == '\0' || [&INVISIBLE[..], &QUOTES, &CURLY].iter().any(|set| set.contains(&c))
+    };
+    let text = text.trim_matches(is_around);
+    assigned(text).unwrap_or(text).trim_matches(is_around).as_bytes()
 }
 
-/// Text in UTF-16: by its byte order mark, and every other byte of its ASCII characters.
+/// What is assigned in `NAME=value` or `export NAME=value`; no secret in base64 or hex looks like it.
+fn assigned(text: &str) -> Option<&str> {
+    let exported = text.strip_prefix("export ");
+    let (name, value) = exported.unwrap_or(text).split_once('=')?;
+    let is_all = |is: fn(&u8) -> bool| name.bytes().all(|b| b == b'_' || is(&b));
+    let is_named = name.len() > 2
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && (is_all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) || is_all(u8::is_ascii_lowercase));
+    (!value.trim_matches('=').is_empty() && (is_named || exported.is_some())).then_some(value)
+}
+
+/// What stands in a text and belongs to no text of that format.
+fn within(text: &[u8], format: Format) -> Option<&'static str> {
+    match format {
+        Format::Hex if text.starts_with(b"0x") || text.starts_with(b"0X") => Some("begins with 0x"),
+        Format::Text => None,
+        _ if text.iter().any(|b| matches!(b, b'\r' | b'\n')) => Some("has a line break inside"),
+        _ if text.iter().any(u8::is_ascii_whitespace) => Some("has white space inside"),
+        _ => None,
+    }
+}
+
+/// Text in UTF-16: by its byte order mark, and every other byte of its ASCII characters; without the mark, by nearly all of them.
 pub fn is_utf16(text: &[u8]) -> bool {
-    let is_wide = |mark: [u8; 2], high: usize| {
-        text.starts_with(&mark) && text[2..].chunks_exact(2).filter(|pair| pair[high] == 0).count() > text.len() / 4
-    };
-    is_wide([0xff, 0xfe], 1) || is_wide([0xfe, 0xff], 0)
+    let halves =
+        |text: &[u8], high: usize| text.chunks_exact(2).filter(|pair| pair[high] == 0 && pair[1 - high] != 0).count();
+    let is_marked = |mark: [u8; 2], high| text.starts_with(&mark) && halves(&text[2..], high) > text.len() / 4;
+    let is_unmarked = |high| text.len() >= 8 && halves(text, high) > text.len() * 7 / 16;
+    is_marked([0xff, 0xfe], 1) || is_marked([0xfe, 0xff], 0) || is_unmarked(1) || is_unmarked(0)
 }
 
 #[derive(Clone, Copy)]

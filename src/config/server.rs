@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::{
+    addresses::address,
     cookies::session_cookies,
     hosts::{overlap, own_listener, sent_host, server},
     identity::{self, IdentityHeaders},
@@ -133,6 +134,14 @@ pub fn listen(root: &Section<'_>, identity: &IdentityHeaders, owners: &mut Owner
     };
     (listen.address, listen.admin) = addresses(Some(&section));
     check_addresses(&section, listen.address, listen.admin);
+    for key in ["admin_token", "admin_hosts"] {
+        if section.has(key) && !section.has("admin") {
+            section.problem(
+                key,
+                format!("listen.{key} says nothing without listen.admin; add admin = \"127.0.0.1:9901\", or remove it"),
+            );
+        }
+    }
     listen.admin_token = section.secret("admin_token").and_then(|section| admin_token(&section, owners));
     listen.admin_hosts = admin_hosts(&section);
     listen.tls = tls(&section);
@@ -168,10 +177,9 @@ fn admin_hosts(section: &Section<'_>) -> Vec<String> {
 pub fn addresses(section: Option<&Section<'_>>) -> (SocketAddr, Option<SocketAddr>) {
     let default = Listen::default();
     let Some(section) = section else { return (default.address, default.admin) };
-    let address = |text: &str| text.parse::<SocketAddr>().ok();
     (
-        section.parsed("address", "an address; write \"0.0.0.0:8080\"", address).unwrap_or(default.address),
-        section.parsed("admin", "an address; write \"127.0.0.1:9901\"", address),
+        address(section, "address", SocketAddr::from(([0, 0, 0, 0], 8080))).unwrap_or(default.address),
+        address(section, "admin", SocketAddr::from(([127, 0, 0, 1], 9901))),
     )
 }
 

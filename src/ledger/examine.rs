@@ -7,6 +7,7 @@ use std::{
 };
 
 use redb::{StorageBackend, backends::InMemoryBackend};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{
     file::{is_begun, open_database},
@@ -21,7 +22,9 @@ pub(super) fn examine(path: &Path) -> Result<(), Trouble> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => {
+            return writable(folder, Access::WRITE_OK | Access::EXEC_OK);
+        }
         Err(error) => return Err(of_io(&error)),
     };
     let about = file.metadata().map_err(|error| of_io(&error))?;
@@ -29,7 +32,7 @@ pub(super) fn examine(path: &Path) -> Result<(), Trouble> {
         return Err(Trouble::Other("is no file; name one in a folder".into()));
     }
     if about.len() == 0 {
-        return Ok(());
+        return writable(path, Access::WRITE_OK);
     }
     match file.try_lock_shared() {
         Ok(()) => {}
@@ -37,10 +40,16 @@ pub(super) fn examine(path: &Path) -> Result<(), Trouble> {
         Err(TryLockError::WouldBlock) => return Ok(()),
         Err(TryLockError::Error(error)) => return Err(of_io(&error)),
     }
+    writable(path, Access::WRITE_OK)?;
     if is_begun(&mut file)? && about.len() <= LARGEST {
         guarded(|| open_database(copy(&mut file)?).map(drop))?;
     }
     Ok(())
+}
+
+/// Whether the user that asks may write there, and the file system lets anybody.
+fn writable(path: &Path, access: Access) -> Result<(), Trouble> {
+    accessat(CWD, path, access, AtFlags::EACCESS).map_err(|error| of_io(&error.into()))
 }
 
 fn copy(file: &mut File) -> Result<InMemoryBackend, Trouble> {

@@ -301,9 +301,9 @@ fn times(jwt: &Jwt<'_>, rules: &TokenRules, now: UnixTime) -> Result<Times, Toke
     })
 }
 
-/// Whether a token could name this user.
-pub fn is_plain_user(user: &str) -> bool {
-    TextFlaw::of(user, LONGEST_USER).is_none()
+/// Refuses a user that no token could name.
+pub fn check_user(user: &str) -> Result<(), TokenError> {
+    TextFlaw::of(user, LONGEST_USER).map_or(Ok(()), |flaw| Err(TokenError::User(flaw)))
 }
 
 fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
@@ -311,10 +311,7 @@ fn user(jwt: &Jwt<'_>, claims: &ClaimNames) -> Result<String, TokenError> {
     let Some(user) = held.and_then(Json::text) else {
         return Err(TokenError::UserClaim { claim: claims.user.clone(), held: Held::of(held) });
     };
-    match TextFlaw::of(user, LONGEST_USER) {
-        Some(flaw) => Err(TokenError::User(flaw)),
-        None => Ok(user.to_owned()),
-    }
+    check_user(user).map(|()| user.to_owned())
 }
 
 fn roles(jwt: &Jwt<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -150,6 +150,15 @@ fn check_looks_at_what_a_server_would_meet() {
         assert!(code == Some(1) && told.lines().count() == 1 && told.contains(said), "{to}: {told}");
         assert!(told.starts_with("proxy.toml:"), "{told}");
     }
+    for (dates, said) in [
+        ("not_after = 2026-01-01T00:00:00Z", "no key of tenants.ten_acme is in force now"),
+        ("not_before = 9000-01-01T00:00:00Z", "no key of tenants.ten_acme is in force now"),
+        ("not_before = 2026-01-01T00:00:00Z", ""),
+    ] {
+        let key = "file = \"vestibule-ten_acme.key\"";
+        let (code, told) = told(&starter.replace(key, &format!("{key}, {dates}")));
+        assert!(code == Some(0) && told.is_empty() == said.is_empty() && told.contains(said), "{dates}: {told}");
+    }
     let mut garbage = b"redb\x1a\x0a\xa9\x0d\x0a".to_vec();
     garbage.extend((0..20_000_u32).map(|number| (number * 7 % 251) as u8));
     for (content, said) in [(&b"garbage"[..], "is no ledger"), (&garbage, "; restore a copy"), (b"", "")] {
@@ -159,6 +168,36 @@ fn check_looks_at_what_a_server_would_meet() {
         assert!(told.contains(said), "{told}");
         assert_eq!(fs::read(&ledger).unwrap(), content, "it is left as it is");
     }
+}
+
+#[test]
+fn check_finds_a_ledger_that_its_user_may_not_write() {
+    let folder = initialised();
+    let chmod = |name: &str, mode| {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for key in ["vestibule-session.key", "vestibule-ten_acme.key"] {
+        chmod(key, 0o644);
+    }
+    let check = || {
+        let mut command = vestibule(folder.path(), &["check"]);
+        if rustix::process::getuid().is_root() {
+            // Root may write anywhere.
+            command.uid(65_534).gid(65_534);
+        }
+        let done = command.output().unwrap();
+        (done.status.code(), text(&done.stderr))
+    };
+    let denied = "Permission denied (os error 13); let the user that Vestibule runs as write it and its folder";
+    chmod(".", 0o555);
+    let (code, told) = check();
+    assert!(code == Some(1) && told.contains(&format!("ledger.path vestibule.redb: {denied}")), "{told}");
+    chmod(".", 0o777);
+    assert_eq!(check().0, Some(0));
+    fs::write(folder.path().join("vestibule.redb"), "").unwrap();
+    chmod("vestibule.redb", 0o444);
+    let (code, told) = check();
+    assert!(code == Some(1) && told.contains(denied), "{told}");
 }
 
 #[tokio::test]
@@ -306,6 +345,17 @@ fn explain_names_the_failed_check_and_its_remedy() {
     assert!(!folder.path().join("vestibule.redb").exists(), "only a server has a ledger");
     let elsewhere = output(folder.path(), &["explain", "--path", "/a//b"], &sign(&secret, now, now + 60));
     assert!(text(&elsewhere.stdout).contains("denied: bad_request"));
+    for (args, remedy) in [
+        (["--path", "/a//b"], "remedy: ask for a plain path, or add encoded_slashes = true to the route"),
+        (["--path", "/a%2fb"], "remedy: ask for a plain path, or add encoded_slashes = true to the route"),
+        (["--path", "/a/../b"], "remedy: ask for a plain path of a plain host"),
+        (["--host", "s.acme.example."], "remedy: write it without the dot at its end: \"s.acme.example\""),
+        (["--host", "http://s.acme.example"], "remedy: write it without scheme and path: \"s.acme.example\""),
+    ] {
+        let done = output(folder.path(), &[&["explain"][..], &args].concat(), &sign(&secret, now, now + 60));
+        let said = text(&done.stdout);
+        assert!(done.status.code() == Some(1) && said.contains(remedy), "{args:?}: {said}");
+    }
 }
 
 #[test]
@@ -480,6 +530,8 @@ async fn an_operator_revokes_from_the_command_line() {
     assert_eq!(known(&noah).await, 401);
     for (args, code, said) in [
         (&["--session", "short"][..], Some(1), "not revoked: the session is none"),
+        (&["--user", " maya"], Some(1), "user has white space around it; remove the white space around it"),
+        (&["--user", ""], Some(1), "user is empty; send an id that is not empty"),
         (&["--user", "maya", "--everyone"], Some(2), "cannot be used with"),
         (&[], Some(2), "required"),
     ] {

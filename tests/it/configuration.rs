@@ -300,11 +300,15 @@ fn each_mistake_is_named() {
         (
             "path = \"/\"",
             "path = \"/static/*\"",
-            "\"/static/*\" is no pattern: a path is for all that begins with it; write \"/static\"",
+            "\"/static/*\" is no pattern: a path is for all that begins with it; write \"/static/\"",
         ),
         ("path = \"/\"", "path = \"/*\"", "write \"/\""),
-        ("path = \"/\"", "path = \"/a/{id}/b\"", "write \"/a\""),
-        ("path = \"/\"", "path = \"/static/**/x\"", "write \"/static\""),
+        ("path = \"/\"", "path = \"/static*\"\nauth = \"public\"", "begins with it; write \"/static\""),
+        ("path = \"/\"", "path = \"/static.*\"", "write \"/static\""),
+        ("path = \"/\"", "path = \"/static/.*\"", "write \"/static/\""),
+        ("path = \"/\"", "path = \"/img/(png|jpg)\"", "write \"/img/\""),
+        ("path = \"/\"", "path = \"/a/{id}/b\"", "write \"/a/\""),
+        ("path = \"/\"", "path = \"/static/**/x\"", "write \"/static/\""),
         ("path = \"/\"", "path = \"^/static\"", "is no path"),
         ("path = \"/\"", "path = \"/(css|js)\"", "is no pattern"),
         ("[[routes]]", "[exchange]\npaths = [\"/sso/*\"]\n[[routes]]", "is no path of its own"),
@@ -352,6 +356,38 @@ fn each_mistake_is_named() {
         ),
         ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"a*b\"]", "has a * where none may be"),
         ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"*b*\"]", "has a * where none may be"),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = \"ALL\"", "write session_cookies = \"all\""),
+        ("\"127.0.0.1:3000\"", "\"::1:3000\"", "stands in brackets; write \"[::1]:3000\""),
+        ("\"127.0.0.1:3000\"", "\"127.1:3000\"", "write its four decimal numbers: \"127.0.0.1:3000\""),
+        ("\"127.0.0.1:8080\"", "\"localhost:8080\"", "listen.address is not an address; write \"127.0.0.1:8080\""),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1\"", "it has no port; write \"127.0.0.1:8080\""),
+        ("\"127.0.0.1:8080\"", "\"127.0.0.1:80800\"", "ports go to 65535; write \"127.0.0.1:8080\""),
+        ("\"127.0.0.1:8080\"", "\":8080\"", "listen.address is not an address; write \"0.0.0.0:8080\""),
+        ("[listen]", "[listen]\nadmin = 9000", "listen.admin is not an address; write \"127.0.0.1:9000\""),
+        ("[listen]", "[listen]\nadmin_hosts = [\"a\"]", "listen.admin_hosts says nothing without listen.admin; add"),
+        (
+            "[listen]",
+            "[listen]\nadmin_token = { env = \"ADMIN\" }",
+            "listen.admin_token says nothing without listen.admin",
+        ),
+        ("[session]", "[server]\n[session]", "server is no key; write [listen]"),
+        ("[session]", "[http]\n[session]", "http is no key; write [listen]"),
+        ("[listen]", "port = 80\n[listen]", "port is no key; write [listen]"),
+        ("[session]", "[backends.app]\n[session]", "backends is no key; write [upstreams.NAME]"),
+        ("[session]", "[proxy]\n[session]", "proxy is no key; write [upstreams.NAME]"),
+        ("upstream = \"app\"", "upstream = \"app\"\n[routes] # more\npath = \"/x\"", "write [[routes]] for [routes]"),
+        ("[[routes]]", "[routes]\npath = \"/x\"\n[[routes]]", "write [[routes]] for [routes]"),
+        ("env = \"ACME\"", "secret_file = \"x\"", "keys[0].secret_file is no key; write file for it"),
+        ("env = \"ACME\"", "path = \"x\"", "keys[0].path is no key; write file for it"),
+        ("env = \"ACME\"", "algorithm = \"RS256\", public_key = \"x\"", "name the PEM file, as public_key_file ="),
+        ("env = \"ACME\"", "public_key = \"x\"", "name the PEM file, as public_key_file ="),
+        ("env = \"ACME\"", "env = \"\"", "\"\" is not the name of an environment variable; write env"),
+        ("env = \"ACME\"", "env = \"A=B\"", "\"A=B\" is not the name of an environment variable; write env"),
+        (
+            "env = \"ACME\"",
+            "env = \"ACME\", not_after = 9999-12-31T23:59:59Z",
+            "is not a date that can be counted; write at most 9999-12-30T00:00:00Z",
+        ),
     ];
     for (from, to, said) in table {
         let text = GOOD.replacen(from, to, 1);
@@ -366,6 +402,7 @@ fn each_mistake_is_named() {
 #[test]
 fn what_is_counted_has_bounds_that_are_named() {
     let (year, eternity) = ("365d", "18446744073709551615s");
+    let beyond_numbers = "99999999999999999999d";
     let at = |section: &str, key: &str, value: &str| {
         let line = format!("{section}\n{key} = {value}");
         if GOOD.contains(section) { GOOD.replacen(section, &line, 1) } else { format!("{GOOD}{line}\n") }
@@ -386,7 +423,7 @@ fn what_is_counted_has_bounds_that_are_named() {
         ("[tenants.acme]", "max_token_lifetime", "400d"),
         ("[tenants.acme]", "leeway", "1m"),
     ] {
-        for value in [eternity, "401d", "213503982334601d"] {
+        for value in [eternity, beyond_numbers, "401d", "213503982334601d"] {
             let told = problems(&at(section, key, &quoted(value)));
             let said = format!("{key} is too long; write at most {most:?}");
             assert!(told.len() == 1 && told[0].contains(&said), "{key} {value}: {told:#?}");
@@ -415,9 +452,11 @@ fn what_is_counted_has_bounds_that_are_named() {
             assert!(told.len() == 1 && told[0].contains(&format!("at most {most}")), "{key} {value}: {told:#?}");
         }
     }
-    for (section, key, most, beyond) in
-        [("[listen]", "max_header_bytes", "1MiB", "1025KiB"), ("[[routes]]", "max_body", "1024GiB", "17179869183GiB")]
-    {
+    for (section, key, most, beyond) in [
+        ("[listen]", "max_header_bytes", "1MiB", "1025KiB"),
+        ("[[routes]]", "max_body", "1024GiB", "17179869183GiB"),
+        ("[[routes]]", "max_body", "1024GiB", "99999999999999999999GiB"),
+    ] {
         assert_eq!(problems(&at(section, key, &quoted(most))), [""; 0], "{key}");
         let told = problems(&at(section, key, &quoted(beyond)));
         assert!(
@@ -436,7 +475,16 @@ fn one_mistake_is_told_once() {
         ("[\"127.0.0.1:3000\"]", "\"127.0.0.1:3000\""),
         ("keys = [{ id = \"k1\", env = \"ACME\" }]", "keys = { id = \"k1\", env = \"ACME\" }"),
         ("env = \"ACME\"", "secret = \"inline\""),
+        ("env = \"ACME\"", "secret_file = \"x\""),
+        ("env = \"ACME\"", "path = \"x\", format = \"hex\""),
+        ("env = \"ACME\"", "public_key = \"x\""),
+        ("env = \"ACME\"", "algorithm = \"ES256\", public_key = \"x\""),
+        ("env = \"ACME\"", "env = \"A=B\""),
         ("[[routes]]", "[routes]"),
+        ("[[routes]]", "[routes]\n[[routes]]"),
+        ("upstream = \"app\"", "upstream = \"app\"\n[routes]"),
+        ("[listen]", "[listen]\nadmin_hosts = [\"a\"]"),
+        ("\"127.0.0.1:8080\"", "8080"),
     ] {
         let told = problems(&GOOD.replacen(from, to, 1));
         assert_eq!(told.len(), 1, "{to}: {told:#?}");

@@ -164,6 +164,10 @@ fn a_token_says_what_the_options_say_and_nothing_twice() {
         let done = signed(folder.path(), args);
         assert!(done.as_ref().is_err_and(|text| text.contains(said)), "{args:?}: {done:?}");
     }
+    for (user, said) in [("", "user is empty; send"), (" maya", "user has white space around it; remove")] {
+        let done = output(folder.path(), &["token", "--tenant", "ten_acme", "--user", user], "");
+        assert!(done.status.code() == Some(1) && text(&done.stderr).starts_with(said), "{user:?}: {done:?}");
+    }
     let file = folder.path().join("proxy.toml");
     let config = fs::read_to_string(&file).unwrap().replace("dialect = \"gateway\"", "dialect = \"productlane\"");
     fs::write(&file, config).unwrap();

@@ -80,6 +80,7 @@ fn about_secret(content: &[u8]) -> (Vec<String>, Vec<String>) {
 fn what_stands_around_a_secret_is_warned_of() {
     let secret = "0123456789abcdef0123456789abcdef";
     let (line_end, space, quotes) = ("ends with a line end", "has white space around it", "has quotes around it");
+    let (invisible, assigned) = ("has an invisible character around it", "like a line of an environment file");
     for (content, in_environment, in_file) in [
         (secret.to_owned(), "", ""),
         (format!("{secret}\n"), line_end, ""),
@@ -92,6 +93,14 @@ fn what_stands_around_a_secret_is_warned_of() {
         (format!("\"{secret}\"\n"), line_end, quotes),
         (format!("'{secret}'"), quotes, quotes),
         (format!("\u{feff}{secret}\n"), "byte order mark", "byte order mark"),
+        (format!("\u{201c}{secret}\u{201d}"), quotes, quotes),
+        (format!("\u{201e}{secret}\u{201c}\n"), line_end, quotes),
+        (format!("\u{200b}{secret}"), invisible, invisible),
+        (format!("{secret}\u{feff}\n"), line_end, invisible),
+        (format!("{secret}\0"), "ends with a NUL byte", "ends with a NUL byte"),
+        (format!("ACME_KEY={secret}"), assigned, assigned),
+        (format!("export key={secret}\n"), line_end, assigned),
+        ("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYhPw==".to_owned(), "", ""),
         (format!("it's {secret}"), "", ""),
         (format!("{secret}\""), "", ""),
     ] {
@@ -102,12 +111,45 @@ fn what_stands_around_a_secret_is_warned_of() {
             assert!(!told.iter().any(|warning| warning.contains(secret)), "a warning shows no secret");
         }
     }
-    let wide: Vec<u8> = "\u{feff}0123456789abcdef\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+}
+
+/// The one error of a secret file of this content.
+fn refused_secret(content: &[u8], format: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("acme.key"), wide).unwrap();
-    let text = GOOD.replace("env = \"ACME\"", "file = \"acme.key\"");
+    std::fs::write(folder.path().join("acme.key"), content).unwrap();
+    let text = GOOD.replace("env = \"ACME\"", &format!("file = \"acme.key\", format = {format:?}"));
     let told = Config::parse(&folder.path().join("proxy.toml"), &text, &Secrets::find).err().expect("an error");
-    assert!(told[0].text.contains("is UTF-16 text, as PowerShell's > writes it"), "{told:#?}");
+    let errors: Vec<_> = told.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert_eq!(errors.len(), 1, "{told:#?}");
+    errors[0].text.clone()
+}
+
+#[test]
+fn a_secret_that_cannot_be_meant_is_refused_with_the_reason() {
+    let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let text = "0123456789abcdef0123456789abcdef\r\n";
+    for wide in [
+        wide(&format!("\u{feff}{text}"), u16::to_le_bytes),
+        wide(&format!("\u{feff}{text}"), u16::to_be_bytes),
+        wide(text, u16::to_le_bytes),
+        wide(text, u16::to_be_bytes),
+    ] {
+        assert!(refused_secret(&wide, "text").contains("is UTF-16 text, as PowerShell's > writes it; save it as"));
+    }
+    let hex = "0123456789abcdef".repeat(4);
+    let base64 = "MDEyMzQ1Njc4OWFiY2RlZjAx\nMjM0NTY3ODlhYmNkZWYhPw==";
+    for (content, format, said) in [
+        (format!("0x{hex}"), "hex", "it begins with 0x: remove that"),
+        (format!("{}\n{}", &hex[..32], &hex[32..]), "hex", "it has a line break inside: remove that"),
+        (base64.to_owned(), "base64", "it has a line break inside: remove that"),
+        (base64.replace('\n', "\r\n"), "base64url", "it has a line break inside: remove that"),
+        (format!("\"{hex}\""), "hex", "it has quotes around it: remove that"),
+        (format!("KEY={hex}"), "hex", "like a line of an environment file: remove that"),
+        (format!("{hex}xy"), "hex", "; check `format`"),
+    ] {
+        let told = refused_secret(content.as_bytes(), format);
+        assert!(told.contains("does not hold the format") && told.contains(said), "{content:?}: {told}");
+    }
 }
 
 #[test]
@@ -224,8 +266,24 @@ fn what_looks_like_a_pattern_and_is_none_is_warned_of() {
             "dialect = \"gateway\"\nallow_roles = [\"agent-*\"]",
             "is that very role and not any",
         ),
-        ("path = \"/\"", "path = \"/users/:id\"", "is taken to the letter"),
-        ("path = \"/\"", "path = \"/static$\"", "is taken to the letter"),
+        (
+            "path = \"/\"",
+            "path = \"/users/:id\"",
+            "is taken to the letter, with its : or $; write the beginning of the paths it is for: \"/users/\"",
+        ),
+        ("path = \"/\"", "path = \"/static$\"", "it is for: \"/static\""),
+        ("path = \"/\"", "path = \"/:\"", ""),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"all\"]",
+            "write session_cookies = \"all\"",
+        ),
+        (
+            "[\"127.0.0.1:3000\"]",
+            "[\"127.0.0.1:3000\"]\nsession_cookies = [\"ALL\"]",
+            "write session_cookies = \"all\"",
+        ),
+        ("[\"127.0.0.1:3000\"]", "[\"127.0.0.1:3000\"]\nsession_cookies = [\"sid\"]", ""),
         ("path = \"/\"", "path = \"/odata/$metadata\"", ""),
         ("path = \"/\"", "path = \"/v1/models:predict\"", ""),
     ]);
@@ -263,11 +321,28 @@ fn a_laxer_route_of_a_host_over_a_stricter_one_of_any_is_warned_of() {
         for routes in [[strict, lax], [lax, strict]] {
             let told = warned(&routes);
             assert!(told.len() == 1 && told[0].contains("comes before routes["), "{routes:?}: {told:#?}");
-            assert!(told[0].contains(&format!("give {} a route for \"/admin\"", lax.0)), "{told:#?}");
+            let said = if lax.1.starts_with("/admin") {
+                format!("; make it as strict or remove it, unless {} is meant to be open", lax.0)
+            } else {
+                format!("; give {} a route for \"/admin\"", lax.0)
+            };
+            assert!(told[0].ends_with(&said), "{told:#?}");
         }
     }
     let (deny, posts) =
         ((any, "/admin", "auth = \"deny\""), (any, "/admin", "roles = [\"admin\"]\nmethods = [\"POST\"]"));
+    // Those that the host can be given a route for come first; three are named.
+    let routes = ["/", "/a", "/b", "/c", "/d"].map(|path| (any, path, admin));
+    for (count, said) in [
+        (1, "is meant to be open"),
+        (2, "give s.acme.example a route for \"/a\""),
+        (3, "for \"/a\", for \"/b\""),
+        (5, "for \"/a\", for \"/b\", for \"/c\""),
+    ] {
+        let told = warned(&[&routes[..count], &[(host, "/", public)]].concat());
+        assert!(told.len() == 1 && told[0].ends_with(said), "{count}: {told:#?}");
+        assert_eq!(told[0].matches("before routes[").count(), (count - 1).clamp(1, 3), "{told:#?}");
+    }
     let of_wild = (wild, "/admin", admin);
     for (routes, count) in [
         (&[deny, (host, "/", "")][..], 1),
