@@ -38,7 +38,7 @@ fn remedy(text: &str, usual: SocketAddr) -> String {
     };
     let meant = SocketAddr::new(ip.unwrap_or(usual.ip()), port.unwrap_or(usual.port()));
     if ip.is_none() {
-        return format!("a name may stand for several, so write one of this machine's, or \"{meant}\"");
+        return format!("a host name may have several; write one of this machine's, such as \"{meant}\"");
     }
     match digits {
         None => format!("it has no port; write \"{meant}\""),
@@ -69,7 +69,10 @@ mod tests {
             (":::9000", r#"write "[::]:9000""#),
             ("http://127.0.0.1:9000/", r#"write "127.0.0.1:9000""#),
             (" 127.0.0.1:9000", r#"write "127.0.0.1:9000""#),
-            ("app.example:9000", r#"a name may stand for several, so write one of this machine's, or "0.0.0.0:9000""#),
+            (
+                "app.example:9000",
+                r#"a host name may have several; write one of this machine's, such as "0.0.0.0:9000""#,
+            ),
             ("", r#"write "0.0.0.0:8080""#),
         ] {
             assert!(remedy(text, usual).ends_with(said), "{text:?}: {}", remedy(text, usual));

@@ -1,6 +1,7 @@
 //! The configuration: what is needed to serve, made in one step from what was written, every problem told at once.
 
 mod addresses;
+mod around;
 mod bounds;
 mod cookies;
 mod coverage;
@@ -147,7 +148,7 @@ fn text_of(file: &Path, sources: &mut Sources) -> Result<String, Problem> {
         };
         problem(1, format!("cannot be read: {e}; {remedy}"))
     })?;
-    if secrets::is_utf16(&bytes) {
+    if around::is_utf16(&bytes) {
         return Err(problem(1, "is UTF-16 text, as PowerShell's > writes it; save it as UTF-8".to_owned()));
     }
     String::from_utf8(bytes).map_err(|e| {

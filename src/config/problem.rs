@@ -42,6 +42,19 @@ pub fn of_other_programs(section: &str) -> Option<&'static str> {
     }
 }
 
+/// The name in the header at a byte of a TOML text, where it is that of a table here and that of a list elsewhere, or the other
+/// way round.
+pub fn table_and_list(text: &str, at: usize) -> Option<&str> {
+    fn header(line: &str) -> &str {
+        line.split('#').next().unwrap_or_default().trim()
+    }
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let name = header(text[start..].lines().next()?).strip_prefix('[')?.strip_suffix(']')?;
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let has = |wanted: &str| text.lines().any(|line| header(line) == wanted);
+    (has(&format!("[{name}]")) && has(&format!("[[{name}]]"))).then_some(name)
+}
+
 /// `; did you mean …` the nearest name, else `; use one of` all.
 pub fn instead<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();

@@ -14,7 +14,7 @@ use toml::{
 };
 
 use super::{
-    problem::{Problem, Severity, instead, of_other_programs},
+    problem::{Problem, Severity, instead, of_other_programs, table_and_list},
     sources::Sources,
 };
 use crate::time::UnixTime;
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            if let Some(name) = self.table_and_list(at) {
+            if let Some(name) = table_and_list(self.text, at) {
                 let what = format!("[{name}] and [[{name}]] cannot both be there; write [[{name}]] for [{name}]");
                 self.report(at, what);
                 continue;
@@ -84,17 +84,6 @@ impl<'a> Reader<'a> {
             self.report(at, format!("{what}; the file is not TOML here"));
         }
         table
-    }
-
-    /// The name in the header at a byte of the text, where it is that of a table here and that of a list elsewhere.
-    fn table_and_list(&self, at: usize) -> Option<&'a str> {
-        let header = |line: &'a str| line.split('#').next().unwrap_or_default().trim();
-        let start = self.text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = header(self.text[start..].lines().next()?);
-        let name = line.strip_prefix('[')?.strip_suffix(']')?;
-        let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        let has = |wanted: &str| self.text.lines().any(|line| header(line) == wanted);
-        (has(&format!("[{name}]")) && has(&format!("[[{name}]]"))).then_some(name)
     }
 
     /// Notes a problem at a byte of the text.

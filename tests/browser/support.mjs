@@ -38,12 +38,17 @@ export function signed(claims, secret) {
 /** Whether any of these texts holds the token. */
 export const holds = (token, ...texts) => texts.some((text) => decodeURIComponent(String(text)).includes(token));
 
+const given = new Set();
+
+/** A port that nothing listens on, and that was not given before: the system may name one twice. */
 async function freePort() {
   const server = createSocketServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address();
   server.close();
   await once(server, "close");
+  if (given.has(port)) return freePort();
+  given.add(port);
   return port;
 }
 

@@ -280,8 +280,8 @@ async fn an_operator_ends_a_user_a_session_or_everyone() {
 
     for (order, status, said) in [
         (json!({ "tenant": "acme" }), 400, "say one of"),
-        (json!({ "tenant": "acme", "user": "" }), 400, "say one of"),
-        (json!({ "tenant": "acme", "user": " maya" }), 400, "say one of"),
+        (json!({ "tenant": "acme", "user": "" }), 400, "user is empty; send an id"),
+        (json!({ "tenant": "acme", "user": " maya" }), 400, "user has white space around it; remove"),
         (json!({ "tenant": "acme", "user": "a", "everyone": true }), 400, "say one of"),
         (json!({ "tenant": "acme", "session": "short" }), 400, "copy it from the log"),
         (json!({ "tenant": "acme", "usr": "maya" }), 400, "unknown field `usr`"),

@@ -1,14 +1,22 @@
 //! A process of the test's, which does not outlive it.
 
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, and that was not given before: the system may name one twice.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Killed when dropped, also by a failing test.
