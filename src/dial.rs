@@ -135,6 +135,7 @@ impl L4Connect for Dial {
             received: Vec::new(),
             cleared: 0,
             has_asked: false,
+            is_old: self.was_reused(),
             after: After::Reusable,
             is_released: false,
         };
@@ -152,6 +153,8 @@ struct AppSocket {
     /// So many of them may be handed on.
     cleared: usize,
     has_asked: bool,
+    /// Whether it had a request before this one.
+    is_old: bool,
     after: After,
     /// Whether Pingora has looked if it can be used again: after the answer nothing else reads on.
     is_released: bool,
@@ -258,8 +261,8 @@ impl AsyncWrite for AppSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if !this.has_asked {
-            // What comes before the request is no answer to it. A request that changes nothing is tried again elsewhere.
-            if !this.io.is_quiet() {
+            // What an old connection holds before the request is not an answer to it. A request that changes nothing is tried again.
+            if this.is_old && !this.io.is_quiet() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
             this.has_asked = true;

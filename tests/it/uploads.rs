@@ -96,7 +96,7 @@ async fn an_upload_that_pauses_ends_with_its_identity_and_others_go_on() {
         client.send(&upload(&door, "Transfer-Encoding: chunked", ("Authorization", &bearer))).await;
         client.send(b"5\r\nhello\r\n").await;
         let (mut app, _) = app.accept().await.unwrap();
-        until(&mut app, "hello").await;
+        until(&mut app, "hello\r\n").await;
         people.push((client, app));
     }
     revoke(&door, json!({ "tenant": "acme", "user": "maya" })).await;
