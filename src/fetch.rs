@@ -12,15 +12,13 @@
 use http::{HeaderMap, HeaderName, Method, header::ACCEPT};
 
 use crate::{
+    fields::{Fold, OVERRIDES},
     head::{Head, elements},
     query,
 };
 
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-
-/// Header names by which an app may take a GET for a write, in lower case and without what is no letter.
-const METHOD_OVERRIDES: [&str; 3] = ["xhttpmethodoverride", "xhttpmethod", "xmethodoverride"];
 
 /// Whether a person looks at it in a browser's window or in a frame.
 pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
@@ -64,10 +62,7 @@ pub fn is_prefetch(head: &Head<'_>) -> bool {
 
 /// Whether an app may take it for a request of another method.
 fn overrides_method(head: &Head<'_>) -> bool {
-    let is_override = |name: &HeaderName| {
-        let letters = || name.as_str().bytes().filter(u8::is_ascii_alphanumeric);
-        METHOD_OVERRIDES.iter().any(|known| letters().eq(known.bytes()))
-    };
+    let is_override = |name: &HeaderName| Fold::of(name.as_str()).whole().is_some_and(|fold| OVERRIDES.contains(&fold));
     head.headers.keys().any(is_override) || head.query.is_some_and(|query| query::has(query, |name, _| is_method(name)))
 }
 

@@ -1,9 +1,8 @@
 //! How many requests there may be at once: over HTTP/2 a connection has many, and each that goes to the app takes a connection
 //! to it.
 //!
-//! Our own endpoints have pots of their own, so that nobody who keeps them busy takes a place from the app. A body that has not
-//! come whole waits in a third: who sends half of one to `/_auth/exchange` again and again keeps nobody from signing in whose
-//! request is there.
+//! Our own endpoints have a pot of their own: a client that keeps them busy takes no place from the app. Bodies that have not come
+//! whole are counted apart, and the oldest gives way: half-sent ones keep no other body from coming.
 
 use std::{
     collections::VecDeque,

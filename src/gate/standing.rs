@@ -80,9 +80,7 @@ impl Gate {
             Ok(_) | Err(_) => Standing::Refused,
         }
     }
-}
 
-impl Gate {
     /// With whom the answer to an admitted request is shared.
     pub fn sharing(&self, head: &Head<'_>, visitor: &Visitor, permit: &Permit) -> Sharing {
         let Source::Other(page) = Source::of(head, visitor) else { return Sharing::AsTheAppSays };
